@@ -1,3 +1,5 @@
+import { fileURLToPath } from 'node:url';
+
 /** Jest in native-ESM mode: swc compiles the TypeScript (with decorator metadata), Node's vm runs real ES modules. */
 export default {
   testEnvironment: 'node',
@@ -8,6 +10,7 @@ export default {
   modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/out-tsc'],
   maxWorkers: 2,
   testTimeout: 20_000,
+  reporters: ['default', fileURLToPath(new URL('tools/jest-summary-reporter.mjs', import.meta.url))],
   transform: {
     '^.+\\.ts$': [
       '@swc/jest',

@@ -1,3 +1,6 @@
 import preset from '../../jest.preset.mjs';
 
-export default { ...preset, displayName: 'sample-api', rootDir: import.meta.dirname };
+/** A spec file that starts a database and loads it takes seconds on a busy machine. */
+const testTimeout = 90_000;
+
+export default { ...preset, displayName: 'sample-api', rootDir: import.meta.dirname, testTimeout };

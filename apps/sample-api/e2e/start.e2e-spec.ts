@@ -1,0 +1,81 @@
+import { temporaryDataFolder } from './support/data-folder.js';
+import { BuiltProcess, occupyPort, serveEmbedded, startApi } from './support/processes.js';
+
+const REDIS_URL = 'redis://127.0.0.1:6379';
+
+describe('a start that can not succeed', () => {
+  const failure = async (environment: NodeJS.ProcessEnv) => {
+    await using api = new BuiltProcess('main.js', [], environment);
+    const { code, stderr } = await api.ended;
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^[^\n]+\n$/);
+    expect(stderr).not.toContain('s3cret');
+    return stderr;
+  };
+
+  it('names every wrong variable', async () => {
+    const line = await failure({ PORT: 'x', DATABASE_URL: 'mysql://app:s3cret@db/flights' });
+    expect(line).toContain(
+      'PORT must be an integer from 0 to 65535; DATABASE_URL must be a postgres:// URL; REDIS_URL is missing',
+    );
+  });
+
+  it('says that the database is out of reach, and where it was looked for', async () => {
+    const line = await failure({ DATABASE_URL: 'postgres://app:s3cret@127.0.0.1:1/flights', REDIS_URL });
+    expect(line).toMatch(/^The database at 127\.0\.0\.1:1\/flights \(DATABASE_URL\) can't be used: .*ECONNREFUSED/);
+  });
+
+  it('says that the port is in use', async () => {
+    await using folder = await temporaryDataFolder();
+    const { served, url } = await serveEmbedded(folder.path);
+    await using _served = served;
+    const busy = await occupyPort();
+    try {
+      const line = await failure({ PORT: String(busy.port), DATABASE_URL: url, REDIS_URL });
+      expect(line).toBe(
+        `Port ${busy.port} is already in use. Stop the other program, or choose another port with PORT.\n`,
+      );
+    } finally {
+      busy.release();
+    }
+  });
+});
+
+describe('two processes of the API on one database', () => {
+  it('load the data once, share the bookings, and end on SIGTERM', async () => {
+    await using folder = await temporaryDataFolder();
+    const { served, url } = await serveEmbedded(folder.path);
+    await using _served = served;
+    const [one, two] = await Promise.all([1, 2].map(() => startApi({ DATABASE_URL: url, REDIS_URL })));
+    if (!one || !two) throw new Error('Two processes were started.');
+    await using _one = one.api;
+    await using _two = two.api;
+    const book = (address: string) =>
+      fetch(`${address}/bookings`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ flightId: 1, seat: '12A', passenger: { name: 'Amelia Earhart' } }),
+      });
+
+    const answers = await Promise.all([book(one.address), book(two.address)]);
+
+    expect(answers.map(({ status }) => status).toSorted()).toEqual([201, 409]);
+    const created = answers.find(({ status }) => status === 201);
+    const { id } = (await created?.json()) as { id: string };
+    for (const { address } of [one, two]) {
+      expect((await fetch(`${address}/bookings/${id}`)).status).toBe(200);
+    }
+    const ends = await Promise.all(
+      [one, two].map(({ api }) => {
+        api.child.kill('SIGTERM');
+        return api.ended;
+      }),
+    );
+    const loaded = ends.flatMap(({ stdout }) => stdout.match(/Loading flights: 20,000 of 20,000/g) ?? []);
+    expect(loaded).toHaveLength(1);
+    expect(ends).toMatchObject([
+      { signal: 'SIGTERM', stderr: '' },
+      { signal: 'SIGTERM', stderr: '' },
+    ]);
+  });
+});

@@ -1,0 +1,64 @@
+import { z } from 'zod';
+import { StartupError } from '../startup/startup-error.js';
+
+const integer = (minimum: number, maximum: number) =>
+  z
+    .string()
+    .regex(/^\d{1,9}$/)
+    .transform(Number)
+    .pipe(z.number().min(minimum).max(maximum));
+
+const urlWith = (...protocols: string[]) =>
+  z.string().refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol));
+
+/** Every variable the application reads, and what to tell the operator who got it wrong. The message never quotes the value. */
+const variables = {
+  PORT: { schema: integer(0, 65_535).default(3000), expected: 'must be an integer from 0 to 65535' },
+  HOST: { schema: z.string().max(253).optional(), expected: 'must be a host name or an address' },
+  DATABASE_URL: { schema: urlWith('postgres:', 'postgresql:'), expected: 'must be a postgres:// URL' },
+  DATABASE_POOL_SIZE: { schema: integer(1, 100).default(10), expected: 'must be an integer from 1 to 100' },
+  REDIS_URL: { schema: urlWith('redis:', 'rediss:'), expected: 'must be a redis:// or rediss:// URL' },
+};
+
+const environmentSchema = z.object({
+  PORT: variables.PORT.schema,
+  HOST: variables.HOST.schema,
+  DATABASE_URL: variables.DATABASE_URL.schema,
+  DATABASE_POOL_SIZE: variables.DATABASE_POOL_SIZE.schema,
+  REDIS_URL: variables.REDIS_URL.schema,
+});
+
+/** The validated configuration; also the token under which it is injected. */
+export class AppConfig {
+  readonly port: number;
+  /** Undefined: every interface. */
+  readonly host: string | undefined;
+  readonly databaseUrl: string;
+  readonly databasePoolSize: number;
+  readonly redisUrl: string;
+
+  private constructor(values: z.infer<typeof environmentSchema>) {
+    this.port = values.PORT;
+    this.host = values.HOST;
+    this.databaseUrl = values.DATABASE_URL;
+    this.databasePoolSize = values.DATABASE_POOL_SIZE;
+    this.redisUrl = values.REDIS_URL;
+    Object.freeze(this);
+  }
+
+  /**
+   * Reads the configuration from environment variables; an empty variable counts as not set.
+   *
+   * @throws StartupError naming every wrong variable at once, without any value
+   */
+  static from(environment: NodeJS.ProcessEnv): AppConfig {
+    const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value?.trim()));
+    const parsed = environmentSchema.safeParse(given);
+    if (parsed.success) return new AppConfig(parsed.data);
+    const wrong = new Set(parsed.error.issues.map((issue) => String(issue.path[0])));
+    const complaints = Object.entries(variables)
+      .filter(([name]) => wrong.has(name))
+      .map(([name, { expected }]) => `${name} ${name in given ? expected : `is missing (${expected})`}`);
+    throw new StartupError(`The configuration is wrong: ${complaints.join('; ')}.`);
+  }
+}

@@ -1,0 +1,7 @@
+import { Module } from '@nestjs/common';
+import { FlightsController } from './flights.controller.js';
+import { FlightsRepository } from './flights.repository.js';
+import { FlightsService } from './flights.service.js';
+
+@Module({ controllers: [FlightsController], providers: [FlightsService, FlightsRepository] })
+export class FlightsModule {}

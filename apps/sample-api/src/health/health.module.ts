@@ -1,0 +1,12 @@
+import { Module } from '@nestjs/common';
+import { TerminusModule } from '@nestjs/terminus';
+import { DatabaseHealth } from './database.health.js';
+import { HealthController } from './health.controller.js';
+
+@Module({
+  // The indicators log what they find themselves.
+  imports: [TerminusModule.forRoot({ logger: false })],
+  controllers: [HealthController],
+  providers: [DatabaseHealth],
+})
+export class HealthModule {}

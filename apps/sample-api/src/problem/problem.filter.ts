@@ -1,0 +1,67 @@
+import { STATUS_CODES } from 'node:http';
+import { types } from 'node:util';
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Logger } from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
+import { isDatabaseUnavailable } from '../database/database.errors.js';
+import { messageOf, stackOf, withoutPasswords } from '../startup/startup-error.js';
+import { PROBLEM_CONTENT_TYPE, type ProblemDescription, ProblemException } from './problem.js';
+
+/** Answers every failure with a problem body. What the client can't act on is logged here and told as a bare 500. */
+@Catch()
+export class ProblemFilter implements ExceptionFilter {
+  readonly #logger = new Logger('Http');
+
+  constructor(private readonly adapterHost: HttpAdapterHost) {}
+
+  catch(error: unknown, host: ArgumentsHost): void {
+    // Guards, pipes and handlers of other transports have their own way to report failures.
+    if (host.getType() !== 'http') throw error;
+
+    const http = host.switchToHttp();
+    const response: unknown = http.getResponse();
+    const { httpAdapter } = this.adapterHost;
+    const problem = describeProblem(error);
+    if (problem.status >= 500) this.#report(error, problem.status);
+    if (httpAdapter.isHeadersSent(response)) {
+      httpAdapter.end(response);
+      return;
+    }
+    const { status, detail, code, extensions } = problem;
+    const title = STATUS_CODES[status] ?? 'Error';
+    const url = String(httpAdapter.getRequestUrl(http.getRequest()));
+    const instance = url.replace(/\?.*$/s, '');
+    httpAdapter.setHeader(response, 'Content-Type', PROBLEM_CONTENT_TYPE);
+    if (status === 503) httpAdapter.setHeader(response, 'Retry-After', '1');
+    httpAdapter.reply(response, { type: 'about:blank', title, status, detail, code, instance, ...extensions }, status);
+  }
+
+  #report(error: unknown, status: number): void {
+    if (status === 503) this.#logger.warn(withoutPasswords(messageOf(error)));
+    else this.#logger.error(stackOf(error));
+  }
+}
+
+function describeProblem(error: unknown): ProblemDescription {
+  if (error instanceof ProblemException) return error.problem;
+  if (isDatabaseUnavailable(error)) return byStatus(503, 'The database is not reachable at the moment. Try again.');
+  if (error instanceof HttpException) return byStatus(error.getStatus(), error.message);
+  if (isClientError(error)) return byStatus(error.statusCode, error.message);
+  return byStatus(500);
+}
+
+/** A message is shown to the client when the client is the one who can act on it. */
+function byStatus(status: number, message?: string): ProblemDescription {
+  const shown = status < 500 || status === 503 ? message : undefined;
+  return { status, detail: shown ?? 'The request could not be handled.' };
+}
+
+/** The error of a middleware such as the body parser (`http-errors`): too large, wrong encoding, aborted. */
+function isClientError(error: unknown): error is Error & { statusCode: number } {
+  return (
+    types.isNativeError(error) &&
+    'statusCode' in error &&
+    typeof error.statusCode === 'number' &&
+    error.statusCode >= 400 &&
+    error.statusCode < 500
+  );
+}

@@ -1,0 +1,134 @@
+import { jest } from '@jest/globals';
+import { Logger } from '@nestjs/common';
+import { RedisUnavailableError } from '@redstart/redis-core';
+import { describeOn, eventually, FaultProxy, standalone, type FaultHandle } from '@redstart/redis-testing';
+import { gate, startCache } from './app.js';
+
+const budget = 150;
+/** What a busy machine may add. */
+const slack = 250;
+
+describeOn(standalone)('outage', (redis) => {
+  let proxy: FaultProxy;
+  let warn: jest.SpiedFunction<Logger['warn']>;
+  beforeEach(async () => {
+    proxy = await FaultProxy.start(redis.server);
+    warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => undefined);
+  });
+  afterEach(async () => {
+    warn.mockRestore();
+    await proxy.stop();
+  });
+
+  const faults: [string, (proxy: FaultProxy) => FaultHandle][] = [
+    ['silent', (proxy) => proxy.blackhole()],
+    ['slow', (proxy) => proxy.latency(2_000)],
+    ['down', (proxy) => proxy.refuse()],
+  ];
+
+  it.each(faults)('runs the loader within the budget when Redis is %s', async (_, inject) => {
+    await using app = await startCache({ url: proxy.url }, { budget });
+    const { cache } = app;
+    await cache.set('known', 'stored');
+    using fault = inject(proxy);
+
+    const before = performance.now();
+    expect(await cache.getOrSet('known', () => 'loaded')).toBe('loaded');
+    expect(performance.now() - before).toBeLessThan(budget + slack);
+    expect(await cache.get('known')).toBeUndefined();
+    await expect(cache.set('known', 1)).rejects.toThrow(RedisUnavailableError);
+    await expect(cache.delete('known')).rejects.toThrow(RedisUnavailableError);
+    expect(performance.now() - before).toBeLessThan(4 * (budget + slack));
+    expect(cache.stats().errors).toBe(4);
+    expect(fault.injected).toBeGreaterThan(0);
+  });
+
+  it('still loads once for many callers of one key', async () => {
+    await using app = await startCache({ url: proxy.url }, { budget });
+    using fault = proxy.blackhole();
+    const done = gate();
+    const load = jest.fn(async () => {
+      await done.opened;
+      return 1;
+    });
+    const calls = Array.from({ length: 50 }, () => app.cache.getOrSet('a', load));
+    await eventually(() => app.cache.stats().misses === 50);
+    done.open();
+    await Promise.all(calls);
+    expect(load).toHaveBeenCalledTimes(1);
+    expect(fault.injected).toBeGreaterThan(0);
+  });
+
+  it('returns the value when Redis goes away during the load', async () => {
+    await using app = await startCache({ url: proxy.url }, { budget });
+    const faultsInjected: FaultHandle[] = [];
+    const before = performance.now();
+    const value = await app.cache.getOrSet('a', () => {
+      faultsInjected.push(proxy.blackhole());
+      return 'loaded';
+    });
+    expect(value).toBe('loaded');
+    expect(performance.now() - before).toBeLessThan(budget + slack);
+    expect(app.cache.stats()).toMatchObject({ errors: 1, stores: 0 });
+    expect(faultsInjected[0]?.injected).toBeGreaterThan(0);
+  });
+
+  it.each(faults.filter(([how]) => how !== 'slow'))(
+    'makes a long outage cheap when Redis is %s, and recovers by itself',
+    async (_, inject) => {
+      await using app = await startCache({ url: proxy.url }, { budget: 50 });
+      const { cache } = app;
+      using fault = inject(proxy);
+      for (let call = 0; call < 6; call++) await cache.getOrSet('a', () => call);
+      const before = performance.now();
+      for (let call = 0; call < 500; call++) await cache.getOrSet('a', () => call);
+      // The breaker lets a probe through now and then; 500 waits would be 25 s.
+      expect(performance.now() - before).toBeLessThan(1_000);
+      expect(fault.injected).toBeGreaterThan(0);
+      expect(warn.mock.calls.length).toBeLessThan(5);
+
+      fault.stop();
+      await eventually(async () => {
+        await cache.getOrSet('b', () => 'back');
+        expect(await cache.get('b')).toBe('back');
+      });
+    },
+  );
+
+  it('does not store an old value after a delete that could not reach Redis', async () => {
+    await using app = await startCache({ url: proxy.url }, { budget });
+    const { cache } = app;
+    const started = gate();
+    const done = gate();
+    const old = cache.getOrSet('a', async () => {
+      started.open();
+      await done.opened;
+      return 'old';
+    });
+    await started.opened;
+    const fault = proxy.refuse();
+    await expect(cache.delete('a')).rejects.toThrow(RedisUnavailableError);
+    fault.stop();
+    await eventually(async () => {
+      await cache.set('other', 1);
+    });
+    done.open();
+    expect(await old).toBe('old');
+    expect(await redis.client().exists('shop:cache:{a}')).toBe(0);
+    expect(fault.injected).toBeGreaterThan(0);
+  });
+
+  it('loads on after a restart with an empty Redis, and after SCRIPT FLUSH', async () => {
+    await using app = await startCache({ url: proxy.url });
+    const { cache } = app;
+    await cache.getOrSet('a', () => 1);
+    await redis.server.restart();
+    await eventually(async () => {
+      await cache.getOrSet('a', () => 2);
+      expect(await cache.get('a')).toBe(2);
+    });
+    await redis.client().script('FLUSH');
+    await cache.getOrSet('b', () => 3);
+    expect(await cache.get('b')).toBe(3);
+  });
+});

@@ -1,0 +1,94 @@
+import { jest } from '@jest/globals';
+import { cluster, describeOn, eventually, standalone } from '@redstart/redis-testing';
+import { CacheCycleError } from '../src/index.js';
+import { gate, startCache } from './app.js';
+
+describeOn(standalone, cluster)('single flight', (redis) => {
+  it('loads once for 250 callers of one key', async () => {
+    await using app = await startCache(redis.connection);
+    const done = gate();
+    const load = jest.fn(async () => {
+      await done.opened;
+      return { seats: 9 };
+    });
+    const calls = Array.from({ length: 250 }, () => app.cache.getOrSet('flight', load));
+    await eventually(() => app.cache.stats().misses === 250);
+    done.open();
+    const values = await Promise.all(calls);
+    expect(load).toHaveBeenCalledTimes(1);
+    expect(values.every(({ seats }) => seats === 9)).toBe(true);
+    // No two callers share an object that one of them could change.
+    expect(new Set(values).size).toBe(250);
+  });
+
+  it('hands a loader’s error to all of them, and does not cache it', async () => {
+    await using app = await startCache(redis.connection);
+    const done = gate();
+    const failure = new Error('database down');
+    const load = jest.fn(async () => {
+      await done.opened;
+      throw failure;
+    });
+    const calls = Array.from({ length: 250 }, () => app.cache.getOrSet('flight', load));
+    const outcomes = Promise.allSettled(calls);
+    await eventually(() => app.cache.stats().misses === 250);
+    done.open();
+    expect((await outcomes).every((outcome) => outcome.status === 'rejected' && outcome.reason === failure)).toBe(true);
+    expect(load).toHaveBeenCalledTimes(1);
+    expect(app.cache.stats()).toMatchObject({ loads: 1, loadErrors: 1, stores: 0 });
+
+    expect(await app.cache.getOrSet('flight', () => 'fine')).toBe('fine');
+    expect(await app.cache.get('flight')).toBe('fine');
+  });
+
+  it('passes on what a synchronous loader throws', async () => {
+    await using app = await startCache(redis.connection);
+    const load = () => {
+      throw new RangeError('sync');
+    };
+    await expect(app.cache.getOrSet('a', load)).rejects.toThrow(RangeError);
+  });
+
+  it('refuses a loader that asks for its own key, also by way of another', async () => {
+    await using app = await startCache(redis.connection);
+    const { cache } = app;
+    await expect(cache.getOrSet('a', () => cache.getOrSet('a', () => 1))).rejects.toThrow(CacheCycleError);
+    await expect(cache.getOrSet('a', () => cache.getOrSet('b', () => cache.getOrSet('a', () => 1)))).rejects.toThrow(
+      CacheCycleError,
+    );
+    expect(await cache.getOrSet('a', () => cache.getOrSet('b', () => 1))).toBe(1);
+  });
+
+  it('renews the lease of a loader that outlasts it', async () => {
+    await using app = await startCache(redis.connection, { lease: 60 });
+    const done = gate();
+    const call = app.cache.getOrSet('slow', async () => {
+      await done.opened;
+      return 'kept';
+    });
+    const client = redis.client();
+    await eventually(async () => (await client.exists('shop:cache:{slow}:lease')) === 1);
+    const since = performance.now();
+    await eventually(async () => {
+      expect(await client.exists('shop:cache:{slow}:lease')).toBe(1);
+      return performance.now() - since > 200;
+    });
+    done.open();
+    await call;
+    expect(await app.cache.get('slow')).toBe('kept');
+    expect(await client.exists('shop:cache:{slow}:lease')).toBe(0);
+  });
+
+  it('does not store what a stalled process has loaded past its lease', async () => {
+    await using app = await startCache(redis.connection, { lease: 60 });
+    const client = redis.client();
+    const value = await app.cache.getOrSet('stalled', () => {
+      const until = performance.now() + 150;
+      while (performance.now() < until); // the event loop stands still
+      return 'late';
+    });
+    expect(value).toBe('late');
+    expect(await client.exists('shop:cache:{stalled}')).toBe(0);
+    expect(app.cache.stats().staleLoads).toBe(1);
+  });
+});

@@ -1,0 +1,215 @@
+import { Breaker } from '../breaker/breaker.js';
+import type { KeySpace } from '../keys/key-space.js';
+import { LeaseRenewer } from '../lease/lease-renewer.js';
+import { RedisPool } from '../pool/redis-pool.js';
+import { RedisUnavailableError } from '../redis.errors.js';
+import type { RedisClient, ResolvedRedisOptions } from '../redis.options.js';
+import { ScriptRunner } from '../script/script-runner.js';
+import { SubscriberHub } from '../subscriber/subscriber-hub.js';
+import { systemClock, type Clock } from '../time/clock.js';
+import { traceOperation } from '../telemetry/channels.js';
+import { withinBudget } from './budget.js';
+import { Capabilities } from './capabilities.js';
+import { isCluster, ownerOf } from './cluster.js';
+import { guardClient } from './client-guard.js';
+import { createClient, createNodeClient } from './client-factory.js';
+import { isOutage, toRedstartError } from './failures.js';
+import { closeClient, cutClient } from './shutdown.js';
+import { connectClient, whenReady } from './startup.js';
+import { describeTarget } from './target.js';
+
+/** One call to Redis, as a feature library describes it. */
+export interface RedisCall {
+  /** Who calls, e.g. `redis-lock`: a label of telemetry. */
+  readonly library: string;
+  /** What for, e.g. `lock.acquire`: a label of telemetry, and the beginning of an error's message. */
+  readonly operation: string;
+  /** How long the whole call may take, waiting for a connection included, in milliseconds. */
+  readonly budgetMs: number;
+}
+
+/**
+ * One named connection to Redis and all that hangs on it.
+ *
+ * - *created*: no socket yet. `connect()` opens the request client, and waits for it with `startup: 'wait'`.
+ * - *open*: `call()` sends. When the connection breaks, what is in flight rejects, and the client reconnects for ever, with jitter;
+ *   calls made meanwhile wait for it within their budget. After some failures in a row the breaker refuses calls at once.
+ * - *closing*: `close()` stops the renewer, the pool, the subscriber and every blocking client, then `quit`s the request client;
+ *   what does not go within `shutdownTimeout` is cut. Calls reject.
+ *
+ * A client of the user's own serves the requests and is left open.
+ */
+export class RedisConnection {
+  readonly name: string;
+  /** What the connection leads to, for messages: hosts and ports, never credentials. */
+  readonly place: string;
+  readonly keys: KeySpace;
+  readonly scripts: ScriptRunner;
+  readonly subscriber: SubscriberHub;
+  readonly pool: RedisPool;
+  readonly capabilities: Capabilities;
+  readonly leases: LeaseRenewer;
+  readonly clock: Clock = systemClock;
+  /** The raw client of the `request` profile, without budget and breaker. */
+  readonly client: RedisClient;
+  readonly #options: ResolvedRedisOptions;
+  readonly #breaker: Breaker;
+  readonly #blocking = new Set<RedisClient>();
+  #reader: RedisClient | undefined;
+  #unguard: (() => void) | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: ResolvedRedisOptions) {
+    this.#options = options;
+    this.name = options.name;
+    this.keys = options.keys;
+    this.place = describeTarget(options.target);
+    this.client = createClient(options, 'request');
+    this.capabilities = new Capabilities(this.client);
+    this.scripts = new ScriptRunner(this);
+    this.subscriber = new SubscriberHub({
+      createClient: () => createClient(options, 'subscriber'),
+      createNodeClient: (node) => createNodeClient(options, 'subscriber', this.client, node),
+      request: this.client,
+      capabilities: this.capabilities,
+      place: this.place,
+    });
+    this.pool = new RedisPool(
+      { ...options.pool, shutdownTimeoutMs: options.shutdownTimeoutMs },
+      {
+        cluster: isCluster(this.client),
+        create: (node) => createNodeClient(options, 'blocking', this.client, node),
+        ownerOf: (slot) => ownerOf(this.client, slot),
+      },
+    );
+    this.leases = new LeaseRenewer(systemClock);
+    this.#breaker = new Breaker({ ...options.breaker, isOutage });
+    if (!this.#ownsClient) this.#unguard = guardClient(this.client, this.name);
+  }
+
+  get cluster(): boolean {
+    return isCluster(this.client);
+  }
+
+  get breakerState(): Breaker['state'] {
+    return this.#breaker.state;
+  }
+
+  get closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /**
+   * The client to read from where a stale answer will do: with `readFrom: 'replica'` it prefers replicas, otherwise it is {@link client}.
+   * Connects at its first use.
+   */
+  get reader(): RedisClient {
+    const { readFrom, target } = this.#options;
+    if (readFrom === 'master' || target.kind === 'standalone') return this.client;
+    this.#reader ??= createClient(this.#options, 'request', 'replica');
+    return this.#reader;
+  }
+
+  /** Opens the request client. With `startup: 'wait'` resolves when Redis answers, and rejects when it does not in time. */
+  async connect(): Promise<void> {
+    await connectClient(this.client, this.#options, this.place);
+  }
+
+  /**
+   * Sends to Redis within a budget.
+   *
+   * @param send gets the client when it is ready and returns the reply; called at most once
+   * @throws RedisUnavailableError when Redis can't be reached or does not answer in time; its `outcome` tells whether the command may have
+   *   been carried out · RedisCommandError when the server answers with an error · whatever `send` throws by itself
+   */
+  call<T>(call: RedisCall, send: (client: RedisClient) => Promise<T>): Promise<T> {
+    return traceOperation(
+      () => ({ library: call.library, operation: call.operation, connection: this.name }),
+      () => this.#guarded(call, send),
+    );
+  }
+
+  /** A new connection of the `blocking` profile, for one reader. Close it by {@link release}; what is left is closed with the connection. */
+  blocking(): RedisClient {
+    if (this.closed) throw this.#closedError('blocking');
+    const client = createClient(this.#options, 'blocking');
+    this.#blocking.add(client);
+    return client;
+  }
+
+  /** Closes a client that {@link blocking} gave out, at once: a blocked command does not hold it up. */
+  release(client: RedisClient): void {
+    this.#blocking.delete(client);
+    cutClient(client);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  #guarded<T>(call: RedisCall, send: (client: RedisClient) => Promise<T>): Promise<T> {
+    if (this.closed) return Promise.reject(this.#closedError(call.operation));
+    if (!this.#breaker.healthy) {
+      return this.#breaker.run(
+        () => this.#send(call, send),
+        () =>
+          new RedisUnavailableError(
+            `${call.operation}: ${this.place} has not answered lately; not asked again for the moment.`,
+            'not-executed',
+          ),
+      );
+    }
+    const result = this.#send(call, send);
+    result.catch((error: unknown) => {
+      if (isOutage(error)) this.#breaker.recordOutage(error);
+    });
+    return result;
+  }
+
+  async #send<T>(call: RedisCall, send: (client: RedisClient) => Promise<T>): Promise<T> {
+    let outcome: 'not-executed' | 'unknown' = 'not-executed';
+    const work = async () => {
+      // Nothing is handed to ioredis before it can be sent: what it queues, it would send long after the caller has given up.
+      if (this.client.status !== 'ready') await whenReady(this.client, call.budgetMs);
+      outcome = 'unknown';
+      return send(this.client);
+    };
+    try {
+      return await withinBudget(work(), call.budgetMs, () => this.#lateError(call, outcome));
+    } catch (error) {
+      throw toRedstartError(error, call.operation, this.place);
+    }
+  }
+
+  #lateError({ operation, budgetMs }: RedisCall, outcome: 'not-executed' | 'unknown'): Error {
+    return new RedisUnavailableError(
+      outcome === 'not-executed'
+        ? `${operation}: no connection to ${this.place} within ${budgetMs} ms; nothing was sent.`
+        : `${operation}: no answer of ${this.place} within ${budgetMs} ms; it may carry the command out all the same.`,
+      outcome,
+    );
+  }
+
+  #closedError(operation: string): Error {
+    return new RedisUnavailableError(`${operation}: the connection "${this.name}" is closed.`, 'not-executed');
+  }
+
+  async #close(): Promise<void> {
+    this.leases.stop();
+    const { shutdownTimeoutMs } = this.#options;
+    for (const client of this.#blocking) cutClient(client);
+    this.#blocking.clear();
+    await Promise.all([
+      this.subscriber.close(),
+      this.pool.close(),
+      this.#reader === undefined ? undefined : closeClient(this.#reader, shutdownTimeoutMs),
+    ]);
+    if (this.#ownsClient) await closeClient(this.client, shutdownTimeoutMs);
+    else this.#unguard?.();
+  }
+
+  get #ownsClient(): boolean {
+    return this.#options.target.kind !== 'client';
+  }
+}

@@ -1,0 +1,1 @@
+export { RedisHealthIndicator, type RedisHealthOptions } from './redis-health.indicator.js';

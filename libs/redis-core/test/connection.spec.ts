@@ -1,0 +1,225 @@
+import {
+  cluster,
+  describeOn,
+  FaultProxy,
+  RedisSentinel,
+  RedisServer,
+  eventually,
+  sentinel,
+  standalone,
+} from '@redstart/redis-testing';
+import { RedisConnection } from '../src/connection/redis-connection.js';
+import { isCluster } from '../src/connection/cluster.js';
+import { OptionsError, RedisCommandError, RedisUnavailableError } from '../src/redis.errors.js';
+import { resolveRedisOptions } from '../src/redis.options.js';
+import { aCall, openConnection, rejectionOf } from './support/open-connection.js';
+
+describeOn(
+  standalone,
+  sentinel,
+  cluster,
+)('a connection', (redis) => {
+  it('sends calls and returns their replies', async () => {
+    await using open = await openConnection(redis.connection);
+    const key = open.connection.keys.tagged('item', 1)();
+    await open.connection.call(aCall, (client) => client.set(key, 'value', 'PX', 60_000));
+    expect(await redis.client().get('spec:item:{1}')).toBe('value');
+  });
+
+  it('rejects an error reply as a typed error', async () => {
+    await using open = await openConnection(redis.connection);
+    const key = open.connection.keys.tagged('item', 2)();
+    await open.connection.call(aCall, (client) => client.set(key, 'text'));
+    const error = await rejectionOf(open.connection.call(aCall, (client) => client.lpush(key, 'S3CRET')));
+    expect(error).toBeInstanceOf(RedisCommandError);
+    expect(error).toMatchObject({ reason: 'WRONGTYPE' });
+  });
+
+  it('passes an error of the caller unchanged', async () => {
+    await using open = await openConnection(redis.connection);
+    const own = new TypeError('mine');
+    expect(await rejectionOf(open.connection.call(aCall, () => Promise.reject(own)))).toBe(own);
+  });
+
+  it('gives out blocking connections that hold up nobody, not even the shutdown', async () => {
+    const open = await openConnection(redis.connection);
+    const reader = open.connection.blocking();
+    const blocked = rejectionOf(reader.blpop(open.connection.keys.tagged('queue', 1)(), 0));
+    await eventually(() => {
+      expect(reader.status).toBe('ready');
+    });
+    await open.connection.call(aCall, (client) => client.ping());
+    await open.connection.close();
+    expect(await blocked).toMatchObject({ message: 'Connection is closed.' });
+  });
+
+  it('rejects calls after it was closed, at once', async () => {
+    const open = await openConnection(redis.connection);
+    await open.connection.close();
+    await open.connection.close();
+    const error = await rejectionOf(open.connection.call(aCall, (client) => client.ping()));
+    expect(error).toMatchObject({ code: 'REDIS_UNAVAILABLE', outcome: 'not-executed' });
+  });
+
+  it('tells what the server can do, and asks anew after a reconnect', async () => {
+    await using open = await openConnection(redis.connection);
+    const { capabilities } = open.connection;
+    expect(await capabilities.has('XAUTOCLAIM')).toBe(true);
+    expect(await capabilities.has('NOSUCHCOMMAND')).toBe(false);
+  });
+});
+
+describe('start-up', () => {
+  it('waits for a server that comes up late', async () => {
+    await using server = await RedisServer.start();
+    await server.kill();
+    const opening = openConnection({ url: server.url });
+    await server.restart();
+    await using open = await opening;
+    await expect(open.connection.call(aCall, (client) => client.ping())).resolves.toBe('PONG');
+  });
+
+  it('fails after startupTimeout with host, port and cause, and without the password', async () => {
+    await using server = await RedisServer.start();
+    await server.kill();
+    const url = `redis://:S3CRET@127.0.0.1:${server.port}`;
+    const error = await rejectionOf(openConnection({ url, startupTimeout: '300ms' }));
+    expect(error).toBeInstanceOf(RedisUnavailableError);
+    expect(String(error)).toMatch(new RegExp(`127\\.0\\.0\\.1:${server.port} .*300 ms.*ECONNREFUSED.*startup: 'lazy'`));
+    expect(String(error)).not.toContain('S3CRET');
+  });
+
+  it('fails at once, and loudly, on a wrong password', async () => {
+    await using server = await RedisServer.start({ password: 'right' });
+    const url = `redis://:WRONG-S3CRET@127.0.0.1:${server.port}`;
+    const startedAt = performance.now();
+    const error = await rejectionOf(openConnection({ url, startupTimeout: '30s' }));
+    expect(error).toBeInstanceOf(OptionsError);
+    expect(String(error)).toMatch(/refuses the connection: WRONGPASS/);
+    expect(String(error)).not.toContain('S3CRET');
+    expect(performance.now() - startedAt).toBeLessThan(10_000);
+  });
+
+  it('does not wait with startup lazy; the first calls do, within their budget', async () => {
+    await using server = await RedisServer.start();
+    await server.kill();
+    await using open = await openConnection({ url: server.url, startup: 'lazy' });
+    const error = await rejectionOf(open.connection.call({ ...aCall, budgetMs: 100 }, (client) => client.ping()));
+    expect(error).toMatchObject({ code: 'REDIS_UNAVAILABLE', outcome: 'not-executed' });
+    await server.restart();
+    await eventually(async () => {
+      await expect(open.connection.call(aCall, (client) => client.ping())).resolves.toBe('PONG');
+    });
+  });
+
+  it('fails on an unreachable Cluster with its addresses', async () => {
+    const error = await rejectionOf(
+      openConnection({ cluster: [{ host: '127.0.0.1', port: 1 }], startupTimeout: '300ms' }),
+    );
+    expect(String(error)).toMatch(/Redis Cluster at 127\.0\.0\.1:1 could not be reached within 300 ms/);
+  });
+
+  it('verifies the certificate of a TLS server', async () => {
+    await using server = await RedisServer.start({ tls: true });
+    const error = await rejectionOf(openConnection({ url: server.url, startupTimeout: '500ms' }));
+    expect(String(error)).toMatch(/self-signed|certificate/i);
+    await using open = await openConnection({ url: server.url, tls: { ca: server.tls?.ca ?? '' } });
+    await expect(open.connection.call(aCall, (client) => client.ping())).resolves.toBe('PONG');
+  });
+});
+
+describe('a client of the user', () => {
+  it('serves the calls, is duplicated for the rest, and is left open', async () => {
+    await using server = await RedisServer.start();
+    const own = server.client();
+    const open = await openConnection({ client: own });
+    expect(open.connection.client).toBe(own);
+    const reader = open.connection.blocking();
+    expect(reader).not.toBe(own);
+    await open.connection.call(aCall, (client) => client.ping());
+    await open.connection.close();
+    expect(own.status).toBe('ready');
+    await expect(own.ping()).resolves.toBe('PONG');
+  });
+});
+
+describe('readFrom: replica', () => {
+  it('reads from a replica of a Sentinel, and writes to the master', async () => {
+    await using servers = await RedisSentinel.start();
+    await using open = await openConnection({
+      sentinels: [...servers.sentinels],
+      masterName: servers.masterName,
+      readFrom: 'replica',
+    });
+    const { reader, client } = open.connection;
+    expect(isCluster(reader)).toBe(false);
+    expect(reader).not.toBe(client);
+    expect(await reader.info('replication')).toMatch(/role:slave/);
+    expect(await client.info('replication')).toMatch(/role:master/);
+  });
+
+  it('is the master connection itself where it was not asked for', async () => {
+    await using server = await RedisServer.start();
+    await using open = await openConnection({ url: server.url });
+    expect(open.connection.reader).toBe(open.connection.client);
+  });
+});
+
+describe('shutdown', () => {
+  it('cuts a connection whose server does not say goodbye', async () => {
+    await using server = await RedisServer.start();
+    const connection = new RedisConnection(
+      resolveRedisOptions({ namespace: 'spec', url: server.url, shutdownTimeout: '100ms' }),
+    );
+    await connection.connect();
+    server.pause();
+    try {
+      await connection.close();
+      expect(connection.client.status).toBe('end');
+    } finally {
+      server.resume();
+    }
+  });
+
+  it('ends a connection that is trying to reconnect', async () => {
+    await using server = await RedisServer.start();
+    const open = await openConnection({ url: server.url });
+    await server.kill();
+    await eventually(() => {
+      expect(open.connection.client.status).toBe('reconnecting');
+    });
+    await open.connection.close();
+    expect(open.connection.client.status).toBe('end');
+  });
+});
+
+describe('the breaker', () => {
+  it('makes a long outage cost nothing, and lets calls through again when Redis is back', async () => {
+    await using server = await RedisServer.start();
+    await using proxy = await FaultProxy.start(server);
+    await using open = await openConnection({ url: proxy.url, breaker: { failures: 3, openFor: '50ms' } });
+    const ping = () => open.connection.call({ ...aCall, budgetMs: 60 }, (client) => client.ping());
+    const hole = proxy.blackhole();
+    for (let call = 0; call < 3; call += 1) {
+      expect(await rejectionOf(ping())).toMatchObject({ outcome: 'unknown' });
+    }
+    expect(open.connection.breakerState).toBe('open');
+    const startedAt = performance.now();
+    expect(await rejectionOf(ping())).toMatchObject({ outcome: 'not-executed' });
+    expect(performance.now() - startedAt).toBeLessThan(50);
+    expect(hole.injected).toBeGreaterThan(0);
+    hole.stop();
+    await eventually(async () => {
+      await expect(ping()).resolves.toBe('PONG');
+    });
+    expect(open.connection.breakerState).toBe('closed');
+  });
+
+  it('is not opened by errors that are answers', async () => {
+    await using server = await RedisServer.start();
+    await using open = await openConnection({ url: server.url, breaker: { failures: 1 } });
+    await rejectionOf(open.connection.call(aCall, (client) => client.call('NOSUCHCOMMAND')));
+    await expect(open.connection.call(aCall, (client) => client.ping())).resolves.toBe('PONG');
+    expect(open.connection.breakerState).toBe('closed');
+  });
+});

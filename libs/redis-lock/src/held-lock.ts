@@ -1,0 +1,220 @@
+import { RedisUnavailableError, type Cancel, type Duration, type Renewal } from '@redstart/redis-core';
+import type { LockKeys } from './keys.js';
+import { leaseEnd } from './lease-time.js';
+import type { Lock } from './lock.js';
+import { LockLostError, type LockLossReason } from './lock.errors.js';
+import type { LockRuntime } from './lock-runtime.js';
+import { lockTtlMs } from './lock.options.js';
+import { extend } from './scripts/extend.js';
+import { giveUp } from './scripts/give-up.js';
+import { release } from './scripts/release.js';
+
+export interface HeldLockState {
+  readonly parts: readonly LockKeys[];
+  readonly token: string;
+  readonly owner: string;
+  readonly fencingToken: number;
+  readonly ttlMs: number;
+  readonly validUntil: number;
+  readonly autoExtend: boolean;
+}
+
+/**
+ * A lock from its acquisition to its end.
+ *
+ * - *held*: until `validUntil`, which every confirmed extension moves. A timer stands there, so the lock is lost at that moment whether
+ *   a renewal hangs or not; after a stall of the event loop, whoever looks first finds out.
+ * - *lost*: by that deadline, by an answer of Redis, or by the end of the application. The signal aborts. Final: a late confirmation
+ *   doesn't bring it back, and what it leaves in Redis is cleared.
+ * - *released*: by `release`. Nothing is renewed any more.
+ */
+export class HeldLock implements Lock {
+  readonly keys: readonly string[];
+  /** For the renewer. */
+  readonly key: string;
+  readonly token: string;
+  readonly fencingToken: number;
+  readonly #runtime: LockRuntime;
+  readonly #parts: readonly LockKeys[];
+  readonly #owner: string;
+  #ttlMs: number;
+  #validUntil: number;
+  /** An answer may overtake another one across a reconnect: only the latest question counts. */
+  #latestSentAt = -Infinity;
+  #loss: LockLostError | undefined;
+  #releasing: Promise<boolean> | undefined;
+  /** Most locks are never asked for their signal. */
+  #abort: AbortController | undefined;
+  #deadline: Cancel | undefined;
+  #renewal: Renewal | undefined;
+
+  constructor(runtime: LockRuntime, state: HeldLockState) {
+    this.#runtime = runtime;
+    this.#parts = state.parts;
+    this.#owner = state.owner;
+    this.#ttlMs = state.ttlMs;
+    this.#validUntil = state.validUntil;
+    this.keys = Object.freeze(state.parts.map(({ holder }) => holder));
+    this.key = this.keys[0] ?? '';
+    this.token = state.token;
+    this.fencingToken = state.fencingToken;
+    runtime.held.add(this);
+    this.#watchDeadline();
+    if (state.autoExtend) this.#startRenewing();
+  }
+
+  get signal(): AbortSignal {
+    if (this.#abort === undefined) {
+      this.#abort = new AbortController();
+      if (this.#loss !== undefined) this.#abort.abort(this.#loss);
+    }
+    return this.#abort.signal;
+  }
+
+  get isHeld(): boolean {
+    return this.loss === undefined && this.#releasing === undefined;
+  }
+
+  get isReleased(): boolean {
+    return this.#releasing !== undefined;
+  }
+
+  /** Why it was lost, if it was; found out by the clock when no timer could. */
+  get loss(): LockLostError | undefined {
+    if (this.#active && this.#runtime.clock.now() >= this.#validUntil) this.#lose('deadline');
+    return this.#loss;
+  }
+
+  get remainingMs(): number {
+    return this.isHeld ? Math.max(0, Math.floor(this.#validUntil - this.#runtime.clock.now())) : 0;
+  }
+
+  assertHeld(): void {
+    if (this.isHeld) return;
+    throw this.#loss ?? new LockLostError(this.key, 'released');
+  }
+
+  async extend(ttl?: Duration): Promise<void> {
+    const ttlMs = ttl === undefined ? this.#ttlMs : lockTtlMs(ttl, 'lock.extend(ttl)');
+    this.assertHeld();
+    await this.#extend(ttlMs);
+    this.assertHeld();
+    if (ttlMs === this.#ttlMs) return;
+    this.#ttlMs = ttlMs;
+    if (this.#renewal !== undefined) this.#startRenewing();
+  }
+
+  /** One automatic renewal. Never rejects: after an outage the next one tries again, and the deadline stands. */
+  async renew(): Promise<void> {
+    if (this.isHeld) await this.#extend(this.#ttlMs).catch(ignoreOutage);
+  }
+
+  /** Turns the short claim of a hand-over into a full lease. Insists, because the next automatic renewal may be too late. */
+  confirm(): void {
+    const confirmWithinMs = this.#validUntil - this.#runtime.clock.now();
+    this.#runtime.insist(async () => {
+      if (this.isHeld) await this.#extend(this.#ttlMs);
+    }, confirmWithinMs);
+  }
+
+  release(): Promise<boolean> {
+    this.#releasing ??= this.#release();
+    return this.#releasing;
+  }
+
+  /** Ends this object without touching Redis: another one stands for the same owner from now on. */
+  dismiss(): void {
+    this.#releasing = Promise.resolve(true);
+    this.#end();
+  }
+
+  /** The application ends: the holder is told, then the lock is given back. */
+  async surrender(): Promise<void> {
+    if (!this.#active) return;
+    this.#lose('shutdown');
+    await this.release().catch(ignoreOutage);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.release();
+  }
+
+  get #active(): boolean {
+    return this.#loss === undefined && this.#releasing === undefined;
+  }
+
+  async #extend(ttlMs: number): Promise<void> {
+    const { clock } = this.#runtime;
+    const sentAt = clock.now();
+    const extended = await Promise.all(
+      this.#parts.map((keys) => extend(this.#runtime, keys, this.#owner, ttlMs)),
+    );
+    if (!this.isHeld) return; // Too late: the signal has aborted already, or the holder has let go.
+    if (extended.includes(false)) {
+      this.#lose('taken');
+      return;
+    }
+    if (sentAt < this.#latestSentAt) return;
+    this.#latestSentAt = sentAt;
+    this.#validUntil = leaseEnd(sentAt, ttlMs);
+    this.#watchDeadline();
+  }
+
+  async #release(): Promise<boolean> {
+    const heldBefore = this.isHeld;
+    this.#end();
+    const released = await Promise.all(this.#parts.map((keys) => this.#releaseOne(keys, heldBefore)));
+    return heldBefore && !released.includes(false);
+  }
+
+  /** The answer to a release may get lost; then the second one says "not held", although the first one did it. */
+  async #releaseOne(keys: LockKeys, heldBefore: boolean): Promise<boolean> {
+    const send = () => release(this.#runtime, keys, this.#owner, this.#ttlMs);
+    try {
+      return await send();
+    } catch (error) {
+      if (!(error instanceof RedisUnavailableError) || error.outcome === 'not-executed') throw error;
+      await send();
+      return heldBefore;
+    }
+  }
+
+  #lose(reason: LockLossReason): void {
+    if (!this.#active) return;
+    this.#loss = new LockLostError(this.key, reason);
+    this.#end();
+    this.#abort?.abort(this.#loss);
+    for (const keys of this.#parts) {
+      this.#runtime.insist(() => giveUp(this.#runtime, keys, this.#owner, this.#ttlMs), this.#ttlMs);
+    }
+  }
+
+  #end(): void {
+    this.#renewal?.stop();
+    this.#renewal = undefined;
+    this.#deadline?.();
+    this.#deadline = undefined;
+    this.#runtime.held.delete(this);
+  }
+
+  #startRenewing(): void {
+    this.#renewal?.stop();
+    this.#renewal = this.#runtime.connection.leases.track(this.#runtime.renewals, this, this.#ttlMs / 3);
+  }
+
+  #watchDeadline(): void {
+    this.#deadline?.();
+    this.#deadline = this.#runtime.clock.after(
+      this.#validUntil - this.#runtime.clock.now(),
+      () => {
+        this.#lose('deadline');
+      },
+      { unref: true },
+    );
+  }
+}
+
+/** Published on `redstart:operation` already. Anything else than an outage is a defect, and is not hidden. */
+function ignoreOutage(error: unknown): void {
+  if (!(error instanceof RedisUnavailableError)) throw error;
+}

@@ -1,0 +1,16 @@
+export { RedisLockModule, type RedisLockModuleAsyncOptions, type RedisLockModuleOptions } from './lock.module.js';
+export type { LockCallOptions, RedisLockOptions } from './lock.options.js';
+export { getLockToken, InjectLock } from './lock.tokens.js';
+export { LockService, type LockState } from './lock.service.js';
+export type { Lock } from './lock.js';
+export type { LockKey } from './keys.js';
+export type { LockHolder } from './owner.js';
+export { currentLock } from './run-holding.js';
+export { WithLock, type WithLockOptions } from './decorators/with-lock.js';
+export {
+  LockError,
+  LockLostError,
+  LockNotAcquiredError,
+  LockTimeoutError,
+  type LockLossReason,
+} from './lock.errors.js';

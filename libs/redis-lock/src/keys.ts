@@ -1,0 +1,48 @@
+import type { Key, KeyPart, KeySpace } from '@redstart/redis-core';
+
+/**
+ * What is locked: one {@link Key}, or several as an array of arrays.
+ *
+ * A flat array is always the parts of one key, as everywhere in Redstart: `['order', 42]` is the lock `order:42`. Several locks at once are
+ * written as a list of such arrays: `[['order', 42], ['order', 43]]`.
+ */
+export type LockKey = Key | readonly (readonly KeyPart[])[];
+
+/** Every Redis key of one lock. They share one hash tag, so every script stays in one slot. */
+export interface LockKeys {
+  readonly holder: string;
+  readonly fence: string;
+  readonly queue: string;
+  readonly waiters: string;
+  /** The channels of its waiters begin with this; the mailbox of a waiter's process follows. */
+  readonly wake: string;
+}
+
+/**
+ * @param sharded on Cluster: Pub/Sub is per slot there, so the wake-up channels of a lock have to live in its slot. Elsewhere one channel per
+ *   process serves all locks.
+ */
+export function lockKeys(space: KeySpace, key: Key, sharded: boolean): LockKeys {
+  const at = space.tagged('lock', key); //   shop:lock:{order:42}
+  return {
+    holder: at(), //                         STRING   owner (token and mailbox), PX = lease
+    fence: at('fence'), //                   STRING   last fencing token, PX = 1 day
+    queue: at('queue'), //                   LIST     owners that wait, first come first served, PX = 2 queue leases
+    waiters: at('waiters'), //               ZSET     owner -> alive until (server ms), PX = 2 queue leases
+    wake: sharded ? at('wake:') : space.untagged('lock', 'wake:'), // channel, nothing is stored
+  };
+}
+
+/** In the order in which every script of this library takes them. */
+export function scriptKeys({ holder, fence, queue, waiters }: LockKeys): string[] {
+  return [holder, fence, queue, waiters];
+}
+
+/** Splits what a user locks into single keys: see {@link LockKey}. */
+export function listKeys(key: LockKey): readonly Key[] {
+  return isList(key) ? key : [key];
+}
+
+function isList(key: LockKey): key is readonly (readonly KeyPart[])[] {
+  return Array.isArray(key) && key.length > 0 && key.every((part) => Array.isArray(part));
+}

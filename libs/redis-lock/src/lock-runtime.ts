@@ -1,0 +1,94 @@
+import {
+  RedisUnavailableError,
+  type Clock,
+  type Key,
+  type RedisConnection,
+  type RenewalGroup,
+  type Script,
+  type ScriptArgument,
+} from '@redstart/redis-core';
+import type { HeldLock } from './held-lock.js';
+import { lockKeys, type LockKeys } from './keys.js';
+import type { ResolvedLockOptions } from './lock.options.js';
+import { newMailbox } from './owner.js';
+import { WaitingRoom } from './waiting/waiting-room.js';
+
+/** For how long the channel of a lock is listened to without need, so that a busy lock on Cluster doesn't subscribe each time. */
+const lingerMs = 30_000;
+
+/** What everything of one LockService shares: its connection, its options, its address, its waiters and its held locks. */
+export class LockRuntime {
+  /** Where hand-offs for this service arrive. */
+  readonly mailbox = newMailbox();
+  readonly clock: Clock;
+  readonly waitingRoom: WaitingRoom;
+  /** For the end of the application: whatever is still held then is given back. */
+  readonly held = new Set<HeldLock>();
+  /** All locks of a service are renewed as one group, so that those which are due together leave together. */
+  readonly renewals: RenewalGroup<HeldLock> = {
+    renew: async (locks) => {
+      await Promise.all(locks.map((lock) => lock.renew()));
+    },
+  };
+  readonly #duties = new Set<Promise<void>>();
+  #closing = false;
+
+  constructor(
+    readonly connection: RedisConnection,
+    readonly options: ResolvedLockOptions,
+  ) {
+    this.clock = connection.clock;
+    this.waitingRoom = new WaitingRoom(connection.subscriber, this.clock, connection.cluster ? lingerMs : Infinity);
+  }
+
+  /** How the scripts publish: in the way in which the subscriber hub listens. */
+  get publishCommand(): 'PUBLISH' | 'SPUBLISH' {
+    return this.connection.cluster ? 'SPUBLISH' : 'PUBLISH';
+  }
+
+  keysOf(key: Key): LockKeys {
+    return lockKeys(this.connection.keys, key, this.connection.cluster);
+  }
+
+  run<Result>(
+    operation: string,
+    ttlMs: number,
+    script: Script<Result>,
+    keys: readonly string[],
+    args: readonly ScriptArgument[],
+  ): Promise<Result> {
+    const call = { library: 'redis-lock', operation, budgetMs: this.options.budgetMs(ttlMs) };
+    return this.connection.scripts.run(call, script, keys, args);
+  }
+
+  /**
+   * Does something that must not be left undone, in the background, again and again until Redis has answered, for at most `forMs`: after that
+   * every lease in question has lapsed by itself.
+   */
+  insist(work: () => Promise<unknown>, forMs: number): void {
+    const duty = this.#repeat(work, forMs).finally(() => this.#duties.delete(duty));
+    this.#duties.add(duty);
+  }
+
+  /** What is being insisted on is tried to the end of its present attempt, and no longer. */
+  async finishDuties(): Promise<void> {
+    this.#closing = true;
+    await Promise.all(this.#duties);
+  }
+
+  async #repeat(work: () => Promise<unknown>, forMs: number): Promise<void> {
+    const until = this.clock.now() + forMs;
+    for (let pauseMs = 100; ; pauseMs = Math.min(pauseMs * 2, 2_000)) {
+      try {
+        await work();
+        return;
+      } catch (error) {
+        // Anything but an outage would fail again. Either way the failure was published on `redstart:operation`.
+        if (!(error instanceof RedisUnavailableError) || this.#closing || this.clock.now() + pauseMs > until) return;
+      }
+      await new Promise<void>((resolve) => {
+        this.clock.after(pauseMs, resolve, { unref: true });
+      });
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import { RedstartError, type ErrorResponse } from '@redstart/redis-core';
+import type { LockHolder } from './owner.js';
+
+/** The base of everything that a lock can refuse. Redis being out of reach is a `RedisUnavailableError` instead. */
+export abstract class LockError extends RedstartError {
+  /** The Redis key of the lock; of several, the one that it failed at. */
+  abstract readonly key: string;
+}
+
+/** The wait for a lock ended before it became free. Thrown by `acquire`, `withLock` and `@WithLock`; nothing of the call is left in the queue. */
+export class LockTimeoutError extends LockError {
+  readonly code = 'LOCK_TIMEOUT';
+
+  constructor(
+    readonly key: string,
+    readonly waitedMs: number,
+    /** Who held it last, unless another program had written the key. */
+    readonly holder?: LockHolder,
+  ) {
+    super(
+      `Lock "${key}" was still held by ${describe(holder)} after ${waitedMs} ms. Raise waitTimeout, or use tryAcquire or onLocked: 'skip'.`,
+    );
+  }
+
+  override get response(): ErrorResponse {
+    return { status: 503, title: 'Service Unavailable', retryAfterMs: 1_000 };
+  }
+}
+
+/**
+ * The lock was not taken, and nobody waited for it: `held` by somebody else (`onLocked: 'throw'`), or the application is shutting down
+ * (`shutdown`) and the call would have had to wait.
+ */
+export class LockNotAcquiredError extends LockError {
+  readonly code = 'LOCK_NOT_ACQUIRED';
+
+  constructor(
+    readonly key: string,
+    readonly reason: 'held' | 'shutdown',
+  ) {
+    super(
+      reason === 'held'
+        ? `Lock "${key}" is held by somebody else. Use onLocked: 'wait' to wait for it, or 'skip' to leave the call out.`
+        : `Lock "${key}" is held by somebody else, and this application is shutting down, so it is not waited for.`,
+    );
+  }
+
+  override get response(): ErrorResponse {
+    return this.reason === 'held'
+      ? { status: 409, title: 'Conflict' }
+      : { status: 503, title: 'Service Unavailable', retryAfterMs: 1_000 };
+  }
+}
+
+/**
+ * Why a lock is not held any more.
+ * - `deadline`: its lease may have lapsed before a renewal was confirmed, by this process' own clock.
+ * - `taken`: Redis says that it belongs to somebody else, or to nobody: it lapsed, was deleted or released by force, or Redis lost it.
+ * - `released`: it was released by its own holder.
+ * - `shutdown`: the application ended while it was held.
+ */
+export type LockLossReason = 'deadline' | 'taken' | 'released' | 'shutdown';
+
+const lossText: Record<LockLossReason, string> = {
+  deadline:
+    'its lease was not renewed in time, so somebody else may hold it. Redis was slow, the event loop stalled, or the work outlasted the ttl; raise ttl or set autoExtend.',
+  taken: 'Redis says that it is not ours any more: it lapsed, was released by force, or Redis lost it.',
+  released: 'it was released already.',
+  shutdown: 'the application is shutting down.',
+};
+
+/**
+ * The lock is not held any more. Thrown by `assertHeld` and `extend`, by `withLock` when it happened during the work, and the reason of
+ * the lock's `signal`. What was done meanwhile may have overlapped with another holder: a fencing token tells the resource.
+ */
+export class LockLostError extends LockError {
+  readonly code = 'LOCK_LOST';
+
+  constructor(
+    readonly key: string,
+    readonly reason: LockLossReason,
+    options?: ErrorOptions,
+  ) {
+    super(`Lock "${key}" is not held any more: ${lossText[reason]}`, options);
+  }
+}
+
+function describe(holder: LockHolder | undefined): string {
+  return holder === undefined ? 'somebody else' : `${holder.host} (process ${holder.pid})`;
+}

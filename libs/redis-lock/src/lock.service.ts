@@ -1,0 +1,182 @@
+import type { BeforeApplicationShutdown, OnApplicationShutdown, OnModuleDestroy } from '@nestjs/common';
+import { InvalidKeyError, type Key, type RedisConnection } from '@redstart/redis-core';
+import { acquireLocks, type AcquireOutcome } from './acquire-locks.js';
+import { listKeys, type LockKey } from './keys.js';
+import type { Lock } from './lock.js';
+import { LockNotAcquiredError, LockTimeoutError } from './lock.errors.js';
+import { LockRuntime } from './lock-runtime.js';
+import { resolveLockCall, type LockCallOptions, type ResolvedLockCall, type ResolvedLockOptions } from './lock.options.js';
+import { parseOwner, type LockHolder } from './owner.js';
+import { runHolding } from './run-holding.js';
+import { forceRelease } from './scripts/force-release.js';
+import { inspect } from './scripts/inspect.js';
+
+/** A held lock as Redis shows it to everybody. */
+export interface LockState {
+  /** The Redis key. */
+  readonly key: string;
+  /** Who holds it; `undefined` when another program has written the key. */
+  readonly holder: LockHolder | undefined;
+  /** How long it is held at most without a renewal; `Infinity` without a lease, which only a foreign program can cause. */
+  readonly remainingMs: number;
+  /** The last fencing token that was given out. */
+  readonly fencingToken: number;
+  /** How many wait for it. */
+  readonly waiting: number;
+}
+
+/**
+ * Locks on one Redis master: one holder at a time, first come first served, with fencing tokens and a signal when a lock is lost.
+ *
+ * - *open*: from the start.
+ * - *draining*: from `onModuleDestroy`. Whoever waits is refused, free locks can still be taken, held ones go on: requests in flight still end well.
+ * - *closed*: at `onApplicationShutdown`, after the last request. What is still held then is aborted and released.
+ */
+export class LockService implements OnModuleDestroy, BeforeApplicationShutdown, OnApplicationShutdown {
+  readonly #runtime: LockRuntime;
+
+  constructor(connection: RedisConnection, options: ResolvedLockOptions) {
+    this.#runtime = new LockRuntime(connection, options);
+  }
+
+  /**
+   * Runs `work` while holding a lock, renews it until the work has ended, and releases it, whatever happens.
+   *
+   * A lock that is lost during the work aborts `lock.signal` and makes the call reject, once the work has ended: only the work can stop itself.
+   *
+   * @param key one {@link Key}, where a flat array is the parts of one key; or several locks as an array of arrays
+   * @returns what `work` returned
+   * @throws LockTimeoutError when it was not free within `waitTimeout` · LockLostError · RedisUnavailableError when Redis can't be
+   *   reached · what `work` threw, which wins over a failing release
+   * @example
+   * await locks.withLock(['order', id], { waitTimeout: '2s' }, async (lock) => {
+   *   await this.pay(id, { signal: lock.signal, fence: lock.fencingToken });
+   * });
+   * @see two EVALSHA when the lock is free, and one every third of the ttl
+   */
+  async withLock<T>(key: LockKey, options: LockCallOptions, work: (lock: Lock) => Promise<T>): Promise<T> {
+    const call = this.#resolve(options, 'withLock(options)', { autoExtend: true });
+    return runHolding(await this.#acquire(key, call), work);
+  }
+
+  /**
+   * Takes a lock and waits for it if need be: in the order in which all callers on all hosts came, without polling.
+   *
+   * Safe against lost replies: every attempt of a call bears the same token, and a call that fails leaves nothing behind.
+   *
+   * @param key one {@link Key}, where a flat array is the parts of one key; or several locks as an array of arrays, which are taken one by one in sorted order,
+   *   all or none
+   * @returns the lock. Release it, or let `await using` do so; it isn't renewed unless `autoExtend` says so
+   * @throws LockTimeoutError when it was not free within `waitTimeout` · LockNotAcquiredError when the application shuts down meanwhile · the
+   *   reason of `options.signal` · RedisUnavailableError
+   * @example
+   * await using lock = await locks.acquire(['order', id], { ttl: '10s', waitTimeout: '2s' });
+   * @see one EVALSHA when it is free. When it is held: one more every third of the queue lease (1.7 s) as a sign of life, and one that confirms the hand-over
+   */
+  async acquire(key: LockKey, options: LockCallOptions = {}): Promise<Lock> {
+    return this.#acquire(key, this.#resolve(options, 'acquire(options)', {}));
+  }
+
+  /**
+   * Takes a lock if it is free and nobody waits for it.
+   *
+   * @param options.waitTimeout waits that long before it answers `null`; by default not at all
+   * @returns the lock, or `null` when somebody else holds it
+   * @throws RedisUnavailableError when Redis can't be reached: that is no `null`
+   * @see one EVALSHA
+   */
+  async tryAcquire(key: LockKey, options: LockCallOptions = {}): Promise<Lock | null> {
+    const { lock } = await this.#attempt(key, this.#resolve(options, 'tryAcquire(options)', { waitTimeoutMs: 0 }));
+    return lock ?? null;
+  }
+
+  /**
+   * Like {@link withLock}, but says `locked` instead of waiting, so that the outcome of `work` can't be mistaken for it. What `@WithLock` is built on.
+   *
+   * @param options.waitTimeout waits that long before it says `locked`; by default not at all
+   */
+  async tryWithLock<T>(
+    key: LockKey,
+    options: LockCallOptions,
+    work: (lock: Lock) => Promise<T>,
+  ): Promise<{ readonly ran: true; readonly result: T } | { readonly ran: false; readonly key: string }> {
+    const call = this.#resolve(options, 'tryWithLock(options)', { waitTimeoutMs: 0, autoExtend: true });
+    const outcome = await this.#attempt(key, call);
+    if (outcome.lock === undefined) return { ran: false, key: outcome.key };
+    return { ran: true, result: await runHolding(outcome.lock, work) };
+  }
+
+  /**
+   * Whether anybody holds the lock, as of a moment ago: for dashboards, not for decisions.
+   * @throws RedisUnavailableError
+   * @see one EVALSHA
+   */
+  async isLocked(key: Key): Promise<boolean> {
+    return (await this.inspect(key)) !== null;
+  }
+
+  /**
+   * Who holds the lock, for how long, and how many wait.
+   * @returns `null` when it is free
+   * @throws RedisUnavailableError
+   * @see one EVALSHA: GET, PTTL, GET, ZCOUNT
+   */
+  async inspect(key: Key): Promise<LockState | null> {
+    const keys = this.#runtime.keysOf(key);
+    const found = await inspect(this.#runtime, keys);
+    if (found === undefined) return null;
+    const { owner, leaseMs, fencingToken, waiting } = found;
+    const holder = parseOwner(owner);
+    return {
+      key: keys.holder,
+      holder: holder === undefined ? undefined : { host: holder.host, pid: holder.pid },
+      remainingMs: leaseMs < 0 ? Infinity : leaseMs,
+      fencingToken,
+      waiting,
+    };
+  }
+
+  /**
+   * Takes the lock away from whoever holds it: for an operator who knows that the holder is gone. A holder that lives finds out at its next
+   * renewal and goes on until then, so two may run at once.
+   *
+   * @returns whether it was held
+   * @throws RedisUnavailableError
+   * @see one EVALSHA: EXISTS, DEL, or with waiters SET and PUBLISH
+   */
+  forceRelease(key: Key): Promise<boolean> {
+    return forceRelease(this.#runtime, this.#runtime.keysOf(key));
+  }
+
+  onModuleDestroy(): void {
+    const { waitingRoom } = this.#runtime;
+    waitingRoom.close(({ key }) => new LockNotAcquiredError(key, 'shutdown'));
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.#runtime.finishDuties();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await Promise.all([...this.#runtime.held].map((lock) => lock.surrender()));
+  }
+
+  async #acquire(key: LockKey, call: ResolvedLockCall) {
+    const { clock } = this.#runtime;
+    const startedAt = clock.now();
+    const outcome = await this.#attempt(key, call);
+    if (outcome.lock !== undefined) return outcome.lock;
+    throw new LockTimeoutError(outcome.key, Math.round(clock.now() - startedAt), outcome.holder);
+  }
+
+  #attempt(key: LockKey, call: ResolvedLockCall): Promise<AcquireOutcome> {
+    const locks = listKeys(key).map((single) => this.#runtime.keysOf(single));
+    if (locks.length === 0) throw new InvalidKeyError('A lock needs at least one key.');
+    return acquireLocks(this.#runtime, locks, call);
+  }
+
+  #resolve(raw: LockCallOptions, where: string, fallback: Partial<ResolvedLockCall>): ResolvedLockCall {
+    const { ttlMs, waitTimeoutMs } = this.#runtime.options;
+    return resolveLockCall(raw, { ttlMs, waitTimeoutMs, autoExtend: false, ...fallback }, where);
+  }
+}

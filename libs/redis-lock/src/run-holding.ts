@@ -1,0 +1,58 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { RedisUnavailableError } from '@redstart/redis-core';
+import type { HeldLock } from './held-lock.js';
+import type { Lock } from './lock.js';
+import { LockLostError } from './lock.errors.js';
+
+/** Bound to the flow of calls, not to an application: each flow sees only the lock that it runs under. */
+const locks = new AsyncLocalStorage<HeldLock>();
+
+/**
+ * The innermost lock that the running code was called under: by `withLock` or `@WithLock`, through any number of calls and awaits.
+ *
+ * @returns `undefined` outside, and once the lock is released: work that was left behind has no lock any more. A lost lock is returned, so
+ *   that its `assertHeld` can tell.
+ * @example  currentLock()?.assertHeld();
+ */
+export function currentLock(): Lock | undefined {
+  const lock = locks.getStore();
+  return lock?.isReleased === true ? undefined : lock;
+}
+
+/**
+ * Runs work under a lock and releases it, whatever happens. Always waits for the work to end: a lost lock aborts its signal and does no more.
+ *
+ * @returns what the work returned, if the lock was held to its end. When only the release fails for an outage, that still holds, and the lease
+ *   lapses by itself.
+ * @throws what the work threw; it wins over everything else, except that an `AbortError` of a lost lock is told as LockLostError · LockLostError
+ */
+export async function runHolding<T>(lock: HeldLock, work: (lock: Lock) => Promise<T>): Promise<T> {
+  let result: T;
+  try {
+    result = await locks.run(lock, () => work(lock));
+  } catch (error) {
+    const { loss } = lock;
+    await releaseQuietly(lock);
+    if (loss !== undefined && isAbort(error)) throw new LockLostError(loss.key, loss.reason, { cause: error });
+    throw error;
+  }
+  const { loss } = lock;
+  const released = await releaseQuietly(lock);
+  if (loss !== undefined) throw loss;
+  if (released === false) throw new LockLostError(lock.key, 'taken');
+  return result;
+}
+
+/** @returns `undefined` when Redis could not be asked */
+async function releaseQuietly(lock: HeldLock): Promise<boolean | undefined> {
+  try {
+    return await lock.release();
+  } catch (error) {
+    if (error instanceof RedisUnavailableError) return undefined; // Published on `redstart:operation` already.
+    throw error;
+  }
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === 'AbortError';
+}

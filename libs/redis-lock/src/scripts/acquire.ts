@@ -1,0 +1,101 @@
+import { defineScript } from '@redstart/redis-core';
+import { scriptKeys, type LockKeys } from '../keys.js';
+import type { LockRuntime } from '../lock-runtime.js';
+import { handOffLua } from './hand-off.js';
+
+export interface AcquireRequest {
+  readonly owner: string;
+  readonly ttlMs: number;
+  /** Take or keep a place in the queue when the lock is held. */
+  readonly queue: boolean;
+  /** The fencing token is to be at least this, for locks that are taken together. */
+  readonly leastFence?: number;
+}
+
+export type AcquireReply =
+  | { readonly acquired: true; readonly fencingToken: number }
+  | {
+      readonly acquired: false;
+      /** How long the holder's lease still runs; negative when it has none, which only a foreign program can cause. */
+      readonly leaseMs: number;
+      /** When the server answered, on its own clock. */
+      readonly serverMs: number;
+      readonly holder: string;
+      /** The caller is the next in the queue. */
+      readonly next: boolean;
+    };
+
+/**
+ * Takes a free lock, or a place in its queue. To be repeated as often as one likes with the same owner: who holds the lock already gets
+ * the same answer and a full lease again, so a lost reply never blocks on its own key; who waits already keeps its place and stays alive.
+ *
+ * A free lock goes to the first waiter that can hear of it, and to the caller only when no such waiter stands before it.
+ *
+ * KEYS  holder, fence, queue, waiters
+ * ARGV  owner, ttlMs, queueLeaseMs (0: don't queue), claimMs, leastFence, wake, publish
+ * Returns  {1, fencing token} acquired · {0, lease left in ms, server ms, holder, 1 when next in the queue} held by somebody else
+ */
+export const acquireScript = defineScript<AcquireReply>({
+  name: 'lock:acquire',
+  keys: 4,
+  lua: `
+    local claimMs, wake, publish = ARGV[4], ARGV[6], ARGV[7]
+    ${handOffLua}
+
+    local owner, ttlMs, queueLeaseMs, leastFence = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[5])
+    local holder = redis.call('GET', KEYS[1])
+    if holder == owner then
+      redis.call('PEXPIRE', KEYS[1], ttlMs)
+      local fence = tonumber(redis.call('GET', KEYS[2]) or 0) or 0
+      if fence == 0 or fence < leastFence then fence = mint(leastFence) end
+      return { 1, fence }
+    end
+
+    if not holder then
+      holder = handOff(owner)
+      if not holder then
+        redis.call('SET', KEYS[1], owner, 'PX', ttlMs)
+        return { 1, mint(leastFence) }
+      end
+    end
+
+    local first = 0
+    if queueLeaseMs > 0 then
+      local added = redis.call('ZADD', KEYS[4], text(ms + queueLeaseMs), owner)
+      -- The two differ in number only when one of them was evicted.
+      local whole = redis.call('LLEN', KEYS[3]) + added == redis.call('ZCARD', KEYS[4])
+      if added == 1 or (not whole and not redis.call('LPOS', KEYS[3], owner)) then redis.call('RPUSH', KEYS[3], owner) end
+      for key = 3, 4 do
+        if redis.call('PTTL', KEYS[key]) < queueLeaseMs * 2 then redis.call('PEXPIRE', KEYS[key], text(queueLeaseMs * 2)) end
+      end
+      if redis.call('LINDEX', KEYS[3], 0) == owner then first = 1 end
+    end
+    return { 0, redis.call('PTTL', KEYS[1]), ms, holder, first }`,
+  parse: (reply) => {
+    const [acquired, fenceOrLease, serverMs, holder, first] = reply as readonly unknown[];
+    return acquired === 1
+      ? { acquired: true, fencingToken: Number(fenceOrLease) }
+      : {
+          acquired: false,
+          leaseMs: Number(fenceOrLease),
+          serverMs: Number(serverMs),
+          holder: String(holder),
+          next: first === 1,
+        };
+  },
+});
+
+/** One attempt of `owner`; see {@link acquireScript}. */
+export function acquire(runtime: LockRuntime, keys: LockKeys, request: AcquireRequest): Promise<AcquireReply> {
+  const { owner, ttlMs, queue, leastFence = 0 } = request;
+  const { queueLeaseMs, claimTtlMs } = runtime.options;
+  return runtime.run('lock.acquire', ttlMs, acquireScript, scriptKeys(keys), [
+    owner,
+    ttlMs,
+    queue ? queueLeaseMs : 0,
+    claimTtlMs,
+    leastFence,
+    keys.wake,
+    runtime.publishCommand,
+  ]);
+}

@@ -1,0 +1,176 @@
+import { RedisUnavailableError } from '@redstart/redis-core';
+import type { LockKeys } from '../keys.js';
+import type { LockRuntime } from '../lock-runtime.js';
+import { leaseEnd } from '../lease-time.js';
+import { parseOwner, type LockHolder } from '../owner.js';
+import { acquire, type AcquireReply } from '../scripts/acquire.js';
+import { giveUp } from '../scripts/give-up.js';
+import type { HandOver, Waiter } from './waiter.js';
+
+export interface AcquisitionRequest {
+  readonly owner: string;
+  readonly ttlMs: number;
+  /** When to give up waiting, on the runtime's clock. In the past: take the lock at once or not at all. */
+  readonly waitUntil: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+export interface Granted {
+  readonly fencingToken: number;
+  /** Until when the lock is surely ours, on the runtime's clock. */
+  readonly validUntil: number;
+  /** It was handed over for the short claim time only, and needs a full lease at once. */
+  readonly claimed: boolean;
+}
+
+export type AcquisitionResult =
+  | { readonly granted: Granted }
+  | { readonly granted: undefined; readonly holder: LockHolder | undefined };
+
+type Held = Extract<AcquireReply, { acquired: false }>;
+
+/** The least time between two looks that nobody has asked for. */
+const shortestPauseMs = 20;
+
+/**
+ * One owner on its way to one lock.
+ *
+ * - *asking*: the acquire script is under way. A lost answer or an outage is followed by the same question from the same owner, until Redis has
+ *   been silent for too long.
+ * - *queued*: the lock is held and the owner has its place. It sleeps until the last holder's release hands the lock over, and otherwise asks again when
+ *   the holder's lease runs out, after a gap in the messages, and often enough to stay alive in the queue.
+ * - *granted*: by an answer, with a full lease; or by a hand-over, with the claim time.
+ * - *given up*: out of time, out of reach, stopped or failed. Whatever it left in Redis is cleared, and a lock that was just given to it passed on.
+ */
+export class Acquisition {
+  readonly #waiter: Waiter;
+  /** The latest answer from the queue, and when its question was sent: ties the server's clock to ours. */
+  #queued: { readonly reply: Held; readonly askedAt: number } | undefined;
+  /** A question went out whose answer is not known: it may have been granted. */
+  #unanswered = false;
+
+  constructor(
+    private readonly runtime: LockRuntime,
+    private readonly keys: LockKeys,
+    private readonly request: AcquisitionRequest,
+  ) {
+    this.#waiter = runtime.waitingRoom.enter(request.owner, keys.holder, keys.wake + runtime.mailbox);
+  }
+
+  async run(): Promise<AcquisitionResult> {
+    const { waitingRoom } = this.runtime;
+    const { signal } = this.request;
+    const onAbort = () => {
+      this.#waiter.stop(signal?.reason);
+    };
+    signal?.addEventListener('abort', onAbort, { once: true });
+    try {
+      signal?.throwIfAborted();
+      const granted = await this.#untilGranted();
+      if (granted !== undefined) return { granted };
+      this.#clearUp();
+      return { granted: undefined, holder: parseOwner(this.#queued?.reply.holder ?? '') };
+    } catch (error) {
+      this.#clearUp();
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+      waitingRoom.leave(this.#waiter);
+    }
+  }
+
+  async #untilGranted(): Promise<Granted | undefined> {
+    for (;;) {
+      const granted = (await this.#ask()) ?? this.#accept(this.#waiter.takeHandOver());
+      if (granted !== undefined || !this.#waits) return granted;
+      this.runtime.waitingRoom.listen(this.#waiter);
+      await this.#waiter.sleep(Math.min(this.#nextLookMs(), this.#leftMs));
+      const handedOver = this.#accept(this.#waiter.takeHandOver());
+      if (handedOver !== undefined) return handedOver;
+      this.#waiter.throwIfStopped();
+      if (this.#leftMs <= 0) return undefined;
+    }
+  }
+
+  get #waits(): boolean {
+    return this.request.waitUntil > -Infinity;
+  }
+
+  get #leftMs(): number {
+    return this.request.waitUntil - this.runtime.clock.now();
+  }
+
+  /** Asks Redis, again after an outage. */
+  async #ask(): Promise<Granted | undefined> {
+    const { clock } = this.runtime;
+    const { owner, ttlMs } = this.request;
+    const silentSince = clock.now();
+    for (let pauseMs = shortestPauseMs; ; pauseMs = Math.min(pauseMs * 2, 500)) {
+      const askedAt = clock.now();
+      try {
+        this.#waiter.startLooking();
+        const reply = await acquire(this.runtime, this.keys, { owner, ttlMs, queue: this.#waits });
+        if (reply.acquired) {
+          return { fencingToken: reply.fencingToken, validUntil: leaseEnd(askedAt, ttlMs), claimed: false };
+        }
+        this.#queued = { reply, askedAt };
+        return undefined;
+      } catch (error) {
+        if (!(error instanceof RedisUnavailableError)) throw error;
+        if (error.outcome === 'unknown') this.#unanswered = true;
+        const handedOver = this.#accept(this.#waiter.takeHandOver());
+        if (handedOver !== undefined) return handedOver;
+        if (!this.#isPatient(error, silentSince)) throw error;
+      }
+      await this.#waiter.sleep(pauseMs * (0.5 + Math.random() / 2));
+      this.#waiter.throwIfStopped();
+    }
+  }
+
+  /**
+   * Whether to ask again. A place in the queue is kept for the queue lease, so that long is a waiter patient, if its time allows. Without one
+   * it takes at most two budgets: a question whose outcome is unknown is repeated once, another one while its first budget lasts.
+   */
+  #isPatient({ outcome }: RedisUnavailableError, silentSince: number): boolean {
+    const { options, clock } = this.runtime;
+    const silentMs = clock.now() - silentSince;
+    if (this.#queued !== undefined) return silentMs < options.queueLeaseMs && this.#leftMs > 0;
+    const budgetMs = options.budgetMs(this.request.ttlMs);
+    return silentMs < (outcome === 'unknown' ? budgetMs * 1.5 : budgetMs);
+  }
+
+  /**
+   * A hand-over counts from the moment at which it happened on the server, which lies as long after the last answer as the server's clock says, but
+   * never after now. When too little of the claim is left, nothing is granted: asking tells who holds the lock.
+   */
+  #accept(handOver: HandOver | undefined): Granted | undefined {
+    if (handOver === undefined || this.#queued === undefined) return undefined;
+    const { clock, options } = this.runtime;
+    const { reply, askedAt } = this.#queued;
+    const handedOverAt = Math.min(askedAt + (handOver.serverMs - reply.serverMs), clock.now());
+    const claimMs = Math.min(options.claimTtlMs, this.request.ttlMs);
+    const validUntil = leaseEnd(handedOverAt, claimMs);
+    if (validUntil - clock.now() < claimMs / 4) {
+      this.#waiter.lookAgain();
+      return undefined;
+    }
+    return { fencingToken: handOver.fencingToken, validUntil, claimed: true };
+  }
+
+  /** When to look without having been called: at the end of the holder's lease, the first in the queue before the others, and as a sign of life. */
+  #nextLookMs(): number {
+    const aliveMs = this.runtime.options.queueLeaseMs / 3;
+    if (this.#queued === undefined) return shortestPauseMs;
+    const { leaseMs, next } = this.#queued.reply;
+    const freeMs = leaseMs < 0 ? Infinity : leaseMs + (next ? 2 : 50 + Math.random() * 200);
+    return Math.max(shortestPauseMs, Math.min(freeMs, aliveMs));
+  }
+
+  /** A question that surely never left, and one that did not ask for a place, leave nothing behind: an outage must not cause a storm of clearing up. */
+  #clearUp(): void {
+    const inQueue = this.#waits && this.#queued !== undefined;
+    if (!inQueue && !this.#unanswered) return;
+    const { owner, ttlMs } = this.request;
+    this.runtime.insist(() => giveUp(this.runtime, this.keys, owner, ttlMs), ttlMs);
+  }
+}

@@ -1,0 +1,98 @@
+import { InvalidKeyError } from '@redstart/redis-core';
+import { LockTimeoutError } from '@redstart/redis-lock';
+import { cluster, describeOn, eventually, standalone } from '@redstart/redis-testing';
+import { deferred, failureOf, startHost, type Host } from './support.js';
+
+describeOn(standalone, cluster)('several locks', (redis) => {
+  let host: Host;
+  let other: Host;
+  beforeAll(async () => {
+    host = await startHost(redis.connection);
+    other = await startHost(redis.connection);
+  });
+  afterAll(async () => {
+    await host.app.close();
+    await other.app.close();
+  });
+
+  it('takes a flat array as the parts of one key, and an array of arrays as several', async () => {
+    await using one = await host.locks.acquire(['a', 'b']);
+    expect(one.keys).toEqual(['shop:lock:{a:b}']);
+    await using two = await host.locks.acquire([['b'], ['a'], ['b'], ['order', 7]]);
+    expect(two.keys).toEqual(['shop:lock:{a}', 'shop:lock:{b}', 'shop:lock:{order:7}']);
+    await expect(host.locks.acquire([])).rejects.toThrow(InvalidKeyError);
+  });
+
+  it('holds all of them under one token and one fencing token that none has seen', async () => {
+    const client = redis.client();
+    const ahead = Date.now() * 1_000 + 60_000_000;
+    await client.set('shop:lock:{b}:fence', ahead, 'PX', 60_000);
+    const lock = await host.locks.acquire([['a'], ['b'], ['c']], { ttl: '10s' });
+
+    for (const key of lock.keys) {
+      expect(await client.get(key)).toMatch(new RegExp(`^${lock.token}`));
+      expect(await client.pttl(key)).toBeGreaterThan(9_000);
+      expect(await client.get(`${key}:fence`)).toBe(`${lock.fencingToken}`);
+    }
+    expect(lock.fencingToken).toBe(ahead + 1);
+    expect(await lock.release()).toBe(true);
+    for (const key of lock.keys) expect(await client.exists(key)).toBe(0);
+    await using single = await other.locks.acquire('a');
+    expect(single.fencingToken).toBeGreaterThan(lock.fencingToken);
+  });
+
+  it('gives back what it had when one is not free in time', async () => {
+    const client = redis.client();
+    await using _held = await other.locks.acquire('b');
+    const error = await failureOf(host.locks.acquire([['a'], ['b'], ['c']], { waitTimeout: '150ms' }));
+
+    expect(error).toBeInstanceOf(LockTimeoutError);
+    expect(error).toMatchObject({ key: 'shop:lock:{b}' });
+    expect(await client.exists('shop:lock:{a}')).toBe(0);
+    expect(await client.exists('shop:lock:{c}')).toBe(0);
+    expect(await host.locks.tryAcquire([['a'], ['b']])).toBeNull();
+    expect(await client.exists('shop:lock:{a}')).toBe(0);
+  });
+
+  it('keeps the ones it has alive while it waits for the rest', async () => {
+    const held = await other.locks.acquire('b');
+    const acquired = host.locks.acquire([['a'], ['b']], { ttl: 300, waitTimeout: '5s' });
+    await eventually(async () => expect((await host.locks.inspect('b'))?.waiting).toBe(1));
+    const { fencingToken } = (await host.locks.inspect('a')) ?? {};
+    const until = performance.now() + 700;
+    while (performance.now() < until) expect(await other.locks.tryAcquire('a')).toBeNull();
+    await held.release();
+    await using lock = await acquired;
+    expect(lock.isHeld).toBe(true);
+    expect(lock.fencingToken).toBeGreaterThan(fencingToken ?? Infinity);
+  });
+
+  it('does not deadlock when two callers name the same locks in opposite order', async () => {
+    let inside = 0;
+    const work = async () => {
+      expect(++inside).toBe(1);
+      await Promise.resolve();
+      inside--;
+    };
+    await Promise.all(
+      Array.from({ length: 20 }, (_, i) =>
+        (i % 2 ? host : other).locks.withLock(i % 3 ? [['x'], ['y']] : [['y'], ['x']], {}, work),
+      ),
+    );
+  });
+
+  it('is lost as a whole when one of them is', async () => {
+    const started = deferred();
+    const result = host.locks.withLock([['a'], ['b']], { ttl: 300 }, async (lock) => {
+      started.resolve();
+      await new Promise((resolve) => {
+        lock.signal.addEventListener('abort', resolve);
+      });
+    });
+    const rejected = failureOf(result);
+    await started.promise;
+    await redis.client().del('shop:lock:{b}');
+    expect(await rejected).toMatchObject({ code: 'LOCK_LOST', reason: 'taken' });
+    await eventually(async () => expect(await redis.client().exists('shop:lock:{a}')).toBe(0));
+  });
+});

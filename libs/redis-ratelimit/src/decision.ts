@@ -1,0 +1,69 @@
+/** What one limit of a policy says. */
+export interface LimitDecision {
+  /** The policy's name; with several limits the window follows, as in `login/1m`. What the header fields show. */
+  readonly name: string;
+  readonly allowed: boolean;
+  /** How much the limit admits per window. */
+  readonly limit: number;
+  readonly windowMs: number;
+  /** How much could be taken now, after this decision. */
+  readonly remaining: number;
+  /** 0 when allowed; `Infinity` when the cost exceeds the limit, so that waiting does not help. */
+  readonly retryAfterMs: number;
+  /** When nothing would be counted any more; 0 when nothing is. */
+  readonly resetAfterMs: number;
+}
+
+/** What was charged, and where. */
+export interface RateLimitReceipt {
+  readonly policy: string;
+  readonly cost: number;
+  /** One per limit: the Redis key, and the bucket that holds the charge. */
+  readonly charges: readonly { readonly key: string; readonly mark: number }[];
+}
+
+/** Whether a call may go on. Times are milliseconds from now. */
+export interface RateLimitDecision {
+  readonly policy: string;
+  /** True when every limit of the policy admits the call. */
+  readonly allowed: boolean;
+  /** The limit that matters: the one to wait for longest when denied, the one with the least left otherwise. */
+  readonly limit: number;
+  readonly remaining: number;
+  /** 0 when allowed: the same call would be allowed then if nothing else happens. `Infinity`: never. */
+  readonly retryAfterMs: number;
+  /** When all limits would be full again. */
+  readonly resetAfterMs: number;
+  /** Present when something was charged in Redis. */
+  readonly receipt: RateLimitReceipt | undefined;
+  /** One row per limit of the policy. */
+  readonly limits: readonly LimitDecision[];
+  /** `local` and `open` say that Redis was not there: see `onError`. */
+  readonly decidedBy: 'redis' | 'local' | 'open';
+}
+
+/** The decision of a policy out of those of its limits. */
+export function combine(
+  policy: string,
+  limits: readonly LimitDecision[],
+  decidedBy: RateLimitDecision['decidedBy'],
+  receipt: RateLimitReceipt | undefined,
+): RateLimitDecision {
+  const tightest = limits.reduce((worst, row) => (isTighter(row, worst) ? row : worst));
+  return Object.freeze({
+    policy,
+    allowed: tightest.allowed,
+    limit: tightest.limit,
+    remaining: tightest.remaining,
+    retryAfterMs: tightest.retryAfterMs,
+    resetAfterMs: Math.max(...limits.map((row) => row.resetAfterMs)),
+    receipt,
+    limits: Object.freeze(limits),
+    decidedBy,
+  });
+}
+
+function isTighter(one: LimitDecision, other: LimitDecision): boolean {
+  if (one.retryAfterMs !== other.retryAfterMs) return one.retryAfterMs > other.retryAfterMs;
+  return one.remaining < other.remaining;
+}

@@ -1,0 +1,81 @@
+import 'reflect-metadata';
+import { bindMethod, checkFunction, checkKnownKeys, type KeyedMethodDecorator, type KeyOf } from '@redstart/redis-core';
+import { isMissing, type MaybeKey } from '../http/by.js';
+import type { PolicyReference } from '../policies/policy-book.js';
+import { RateLimitExceededError, RateLimitKeyMissingError } from '../ratelimit.errors.js';
+import type { RateLimitService } from '../ratelimit.service.js';
+import { getRateLimitToken } from '../ratelimit.tokens.js';
+import { policyReference, type PolicyArgument } from './inline-policy.js';
+
+export interface LimitCallsOptions<A extends unknown[]> {
+  /** For whom a call is counted, from its first arguments. */
+  key: KeyOf<A, MaybeKey>;
+  /** Units that a call takes, or how to read them from the first arguments. @default 1 */
+  cost?: number | KeyOf<A, number>;
+  /** The name of the RedisRateLimitModule that holds the policy. @default 'default' */
+  limiter?: string;
+}
+
+/** A `@LimitCalls`, for the check at boot. */
+export interface DeclaredCallLimit {
+  readonly policy: PolicyReference;
+  readonly limiter: string;
+}
+
+const callLimitsKey = Symbol('@LimitCalls');
+
+/**
+ * Limits the calls of a provider's method, whoever makes them: a controller, a job, a message handler.
+ *
+ * The method returns a promise or an Observable. A denied call rejects and the method does not run.
+ *
+ * @param policy a name of the module's policies, or a limit of its own, counted under the name of the class and method
+ * @throws at boot: UnknownPolicyError, and Nest's own error naming the class when RedisRateLimitModule is missing. In a call:
+ *   RateLimitExceededError · RateLimitKeyMissingError · RedisUnavailableError under `onError: 'closed'` · UnboundMethodError on an instance that Nest did not build
+ * @example
+ * @LimitCalls('quotes', { key: (airline: string) => ['airline', airline] })
+ * async quote(airline: string, flight: Flight): Promise<Quote> { … }
+ */
+export function LimitCalls<A extends unknown[]>(
+  policy: PolicyArgument,
+  options: LimitCallsOptions<A>,
+): KeyedMethodDecorator<A> {
+  const decorator = '@LimitCalls';
+  checkKnownKeys(options, ['key', 'cost', 'limiter'], decorator);
+  const { key: keyOf, cost = 1, limiter = 'default' } = options;
+  checkFunction(keyOf, `${decorator}.key`);
+
+  return (target, method, descriptor) => {
+    const reference = policyReference(policy, `${target.constructor.name}.${String(method)}`, decorator);
+    bindMethod<RateLimitService, A>({
+      decorator,
+      runtime: getRateLimitToken(limiter),
+      module: 'RedisRateLimitModule.forRoot()',
+      async around(service, { args }, proceed) {
+        const key = keyOf(...args);
+        if (isMissing(key)) throw new RateLimitKeyMissingError(reference.name, 'a key of its own');
+        const units = typeof cost === 'function' ? cost(...args) : cost;
+        const [decision] = await service.checkReferenced([{ policy: reference, key, cost: units }]);
+        if (decision?.allowed !== true) throw denied(service, decision);
+        return proceed();
+      },
+    })(target, method, descriptor);
+    const bound: unknown = descriptor.value;
+    if (typeof bound === 'function') declareCallLimit(bound, { policy: reference, limiter });
+  };
+}
+
+/** The `@LimitCalls` of a method. */
+export function callLimitsAt(method: object): readonly DeclaredCallLimit[] {
+  const limits: unknown = Reflect.getMetadata(callLimitsKey, method);
+  return Array.isArray(limits) ? (limits as DeclaredCallLimit[]) : [];
+}
+
+function declareCallLimit(method: object, limit: DeclaredCallLimit): void {
+  Reflect.defineMetadata(callLimitsKey, [limit, ...callLimitsAt(method)], method);
+}
+
+function denied(service: RateLimitService, decision: RateLimitExceededError['decision'] | undefined): Error {
+  if (decision === undefined) return new TypeError('A check has a decision.');
+  return new RateLimitExceededError(decision, { fields: service.options.headers });
+}

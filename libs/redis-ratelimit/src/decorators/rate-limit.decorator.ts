@@ -1,0 +1,82 @@
+import { Inject, UseGuards, type Type } from '@nestjs/common';
+import { checkFunction, checkKnownKeys, OptionsError } from '@redstart/redis-core';
+import type { RequestKey } from '../http/by.js';
+import { declareLimit, declareSkip, type DeclaredLimit, type RequestCost } from '../http/declared-limits.js';
+import { RateLimitGuard } from '../http/rate-limit.guard.js';
+import { getRateLimitToken } from '../ratelimit.tokens.js';
+import { policyReference, type PolicyArgument } from './inline-policy.js';
+
+export interface RateLimitDecoratorOptions {
+  /** By what requests are counted. @default the module's: by.any(by.user(), by.ip()) */
+  key?: RequestKey;
+  /** Units that a request takes. @default 1 */
+  cost?: RequestCost;
+  /** The name of the RedisRateLimitModule that holds the policy. @default 'default' */
+  limiter?: string;
+}
+
+/**
+ * Limits HTTP handlers: one method, or all of a controller.
+ *
+ * A request counts once against every limit of its route, whether it comes from the class, the method or `global`. Limits with one key are
+ * decided in one script, all or none; a limit at the method replaces the one of the same policy at the class. A denied request gets a 429 before
+ * interceptors, pipes and the handler run. Put it above the guard that finds the user: guards run from the bottom up.
+ *
+ * @param policy a name of the module's policies, or a limit of its own: `{ limit: 10, window: '1m' }`, counted under the name of its place
+ * @throws at boot: OptionsError on a method that is no HTTP handler, UnknownPolicyError, and Nest's own error naming the controller when
+ *   RedisRateLimitModule is missing. In a request: RateLimitExceededError · RateLimitKeyMissingError
+ * @example
+ * @RateLimit('login', { key: by.ip() })
+ * @Post('login')
+ * login(@Body() credentials: Credentials) { … }
+ */
+export function RateLimit(
+  policy: PolicyArgument,
+  options: RateLimitDecoratorOptions = {},
+): ClassDecorator & MethodDecorator {
+  const decorator = '@RateLimit';
+  checkKnownKeys(options, ['key', 'cost', 'limiter'], decorator);
+  const { key, cost = 1, limiter = 'default' } = options;
+  if (key !== undefined) checkFunction(key, `${decorator}.key`);
+
+  return (target: object, method?: string | symbol, descriptor?: PropertyDescriptor) => {
+    const { owner, place, decorated } = placeOf(decorator, target, method, descriptor);
+    const limit: DeclaredLimit = { policy: policyReference(policy, place, decorator), limiter, key, cost };
+    declareLimit(decorated, limit);
+    // Not needed by the guard: it makes a forgotten module an error at boot that names the controller.
+    const token = getRateLimitToken(limiter);
+    Inject(token)(owner.prototype as object, token);
+    if (method === undefined || descriptor === undefined) UseGuards(RateLimitGuard)(owner);
+    else UseGuards(RateLimitGuard)(target, method, descriptor);
+  };
+}
+
+/**
+ * Leaves out limits that are declared further out: at a method those of its class and the `global` ones, at a class the `global` ones.
+ *
+ * @param policies the policies to leave out. @default all
+ * @example  @SkipRateLimit() @Get('health') health() { … }
+ */
+export function SkipRateLimit(...policies: string[]): ClassDecorator & MethodDecorator {
+  const decorator = '@SkipRateLimit';
+  return (target: object, method?: string | symbol, descriptor?: PropertyDescriptor) => {
+    declareSkip(placeOf(decorator, target, method, descriptor).decorated, policies);
+  };
+}
+
+function placeOf(decorator: string, target: object, method?: string | symbol, descriptor?: PropertyDescriptor) {
+  if (method === undefined) {
+    if (!isClass(target)) throw new OptionsError(decorator, 'stands on a class or a method.');
+    return { owner: target, place: target.name, decorated: target };
+  }
+  const value: unknown = descriptor?.value;
+  const owner = target.constructor;
+  if (typeof target === 'function' || typeof value !== 'function' || !isClass(owner)) {
+    throw new OptionsError(`${decorator} on ${String(method)}`, 'stands on a class or a method of its instances.');
+  }
+  return { owner, place: `${owner.name}.${String(method)}`, decorated: value };
+}
+
+function isClass(value: unknown): value is Type {
+  return typeof value === 'function';
+}

@@ -1,0 +1,109 @@
+import type { OnModuleInit, Type } from '@nestjs/common';
+import { MetadataScanner, type ModulesContainer } from '@nestjs/core';
+import { OptionsError } from '@redstart/redis-core';
+import { callLimitsAt } from '../decorators/limit-calls.decorator.js';
+import { limitsAt, skipsAt } from '../http/declared-limits.js';
+import { UnknownPolicyError } from '../ratelimit.errors.js';
+import type { PolicyReference, PolicyBook } from './policy-book.js';
+
+/** What Nest's route decorators leave on a handler, the same since Nest 5. */
+const routeMetadata = 'method';
+
+interface Candidate {
+  readonly type: Type;
+  readonly controller: boolean;
+}
+
+/**
+ * Looks at every class of the application when it boots, and fails the boot for a limit that would never apply: one that names no policy, or stands where no
+ * request passes. Also takes the policies written at decorators into the book, so that two of one name are found here.
+ */
+export class DeclarationCheck implements OnModuleInit {
+  readonly #scanner = new MetadataScanner();
+  readonly #modules: ModulesContainer;
+  readonly #book: PolicyBook;
+  readonly #limiter: string;
+
+  constructor(modules: ModulesContainer, book: PolicyBook, limiter: string) {
+    this.#modules = modules;
+    this.#book = book;
+    this.#limiter = limiter;
+  }
+
+  onModuleInit(): void {
+    for (const candidate of this.#candidates()) {
+      const { type } = candidate;
+      if (limitsAt(type).length + skipsAt(type).length > 0) this.#checkClass(candidate);
+      for (const name of this.#scanner.getAllMethodNames(type.prototype as object)) this.#checkMethod(candidate, name);
+    }
+  }
+
+  #checkClass({ type, controller }: Candidate): void {
+    if (!controller) {
+      throw new OptionsError(
+        `@RateLimit or @SkipRateLimit on ${type.name}`,
+        'this class is no controller, so no request passes it. Use @LimitCalls on its methods.',
+      );
+    }
+    this.#checkNames(type, type.name);
+  }
+
+  #checkMethod({ type, controller }: Candidate, name: string): void {
+    const method: unknown = Reflect.get(type.prototype as object, name);
+    if (typeof method !== 'function') return;
+    const where = `${type.name}.${name}`;
+    for (const { policy, limiter } of callLimitsAt(method)) {
+      if (limiter === this.#limiter) this.#resolve(policy, `@LimitCalls on ${where}`);
+    }
+    if (limitsAt(method).length + skipsAt(method).length === 0) return;
+    if (!controller || !Reflect.hasMetadata(routeMetadata, method)) {
+      throw new OptionsError(
+        `@RateLimit or @SkipRateLimit on ${where}`,
+        'this method is no HTTP handler, so no request passes it. Use @LimitCalls.',
+      );
+    }
+    this.#checkNames(method, where);
+  }
+
+  #checkNames(place: object, where: string): void {
+    for (const { policy, limiter } of limitsAt(place)) {
+      if (limiter === this.#limiter) this.#resolve(policy, `@RateLimit on ${where}`);
+    }
+    if (this.#limiter !== 'default') return;
+    for (const name of skipsAt(place).flat()) {
+      if (!this.#book.names.includes(name)) {
+        throw new UnknownPolicyError(name, this.#book.names, `@SkipRateLimit on ${where}`);
+      }
+    }
+  }
+
+  #resolve(policy: PolicyReference, where: string): void {
+    if (policy.inline === undefined && !this.#book.names.includes(policy.name)) {
+      throw new UnknownPolicyError(policy.name, this.#book.names, where);
+    }
+    this.#book.resolve(policy);
+  }
+
+  #candidates(): Candidate[] {
+    return [...this.#modules.values()].flatMap((module) => [
+      ...[...module.controllers.values()].flatMap((wrapper) => candidateOf(wrapper, true)),
+      ...[...module.providers.values()].flatMap((wrapper) => candidateOf(wrapper, false)),
+    ]);
+  }
+}
+
+/** The class of a provider: its own, or that of what its factory has made. */
+function candidateOf(
+  wrapper: { metatype: unknown; inject?: unknown; instance: unknown },
+  controller: boolean,
+): Candidate[] {
+  const { metatype, inject, instance } = wrapper;
+  // `inject` tells a factory, whose metatype is the factory itself.
+  if (isClass(metatype) && inject === undefined) return [{ type: metatype, controller }];
+  const made: unknown = typeof instance === 'object' && instance !== null ? instance.constructor : undefined;
+  return isClass(made) && made !== Object ? [{ type: made, controller }] : [];
+}
+
+function isClass(value: unknown): value is Type {
+  return typeof value === 'function' && typeof value.prototype === 'object' && value.prototype !== null;
+}

@@ -1,0 +1,86 @@
+import { formatDuration, RedstartError, type ErrorResponse } from '@redstart/redis-core';
+import type { RateLimitDecision } from './decision.js';
+import { rateLimitFields } from './http/rate-limit-fields.js';
+
+/** A call was denied by its rate limit. Thrown by `@RateLimit`, `@LimitCalls` and {@link RateLimitService.check}'s callers; over HTTP a 429. */
+export class RateLimitExceededError extends RedstartError {
+  readonly code = 'RATE_LIMIT_EXCEEDED';
+  /** When the same call would be allowed if nothing else happens; `Infinity`: never, its cost exceeds the limit. */
+  readonly retryAfterMs: number;
+  readonly #decisions: readonly RateLimitDecision[];
+  readonly #fields: boolean;
+
+  /**
+   * @param decision the denial
+   * @param all what was decided for the same call, for the `RateLimit` fields; with `fields: false` they are left out
+   */
+  constructor(
+    readonly decision: RateLimitDecision,
+    { all = [decision], fields = true }: { all?: readonly RateLimitDecision[]; fields?: boolean } = {},
+  ) {
+    super(describe(decision));
+    this.retryAfterMs = decision.retryAfterMs;
+    this.#decisions = all;
+    this.#fields = fields;
+  }
+
+  override get response(): ErrorResponse {
+    const violated = this.#decisions.filter(({ allowed }) => !allowed).flatMap(({ limits }) => limits);
+    return {
+      status: 429,
+      title: 'Too Many Requests',
+      retryAfterMs: this.retryAfterMs,
+      headers: this.#fields ? rateLimitFields(this.#decisions) : {},
+      extensions: { 'violated-policies': violated.filter(({ allowed }) => !allowed).map(({ name }) => name) },
+    };
+  }
+}
+
+function describe({ policy, limits, retryAfterMs }: RateLimitDecision): string {
+  const broken = limits.filter(({ allowed }) => !allowed);
+  const rules = broken.map(({ limit, windowMs }) => `${limit} per ${formatDuration(windowMs)}`).join(', ');
+  const advice =
+    retryAfterMs === Infinity
+      ? 'One call costs more than the limit, so waiting does not help.'
+      : `Try again in ${formatDuration(retryAfterMs)}.`;
+  return `Rate limit "${policy}" exceeded: ${rules}. ${advice}`;
+}
+
+/** No policy has that name. Thrown at boot for decorators and `global`, at the call for the service. */
+export class UnknownPolicyError extends RedstartError {
+  readonly code = 'UNKNOWN_RATE_LIMIT_POLICY';
+
+  constructor(
+    readonly policy: string,
+    known: readonly string[],
+    where?: string,
+  ) {
+    const names = known.length === 0 ? 'There are none' : `Known policies: ${known.join(', ')}`;
+    super(
+      `${where === undefined ? '' : `${where}: `}no rate limit policy is named ${JSON.stringify(policy)}. ${names}.`,
+    );
+  }
+}
+
+/**
+ * A call can't be told apart from others: its key came out empty, e.g. a request without a user where the limit is per user. It is
+ * refused, over HTTP with 403, because all such calls would share one count. Nothing was counted.
+ */
+export class RateLimitKeyMissingError extends RedstartError {
+  readonly code = 'RATE_LIMIT_KEY_MISSING';
+
+  constructor(
+    readonly policy: string,
+    /** What was looked for, e.g. `user`. */
+    readonly wanted: string,
+  ) {
+    super(
+      `Rate limit "${policy}" counts by ${wanted}, and this call has none. Identify first (is the guard that does it ` +
+        'above this one?), or name a fallback: by.any(by.user(), by.ip()).',
+    );
+  }
+
+  override get response(): ErrorResponse {
+    return { status: 403, title: 'Forbidden' };
+  }
+}

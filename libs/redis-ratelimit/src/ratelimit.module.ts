@@ -1,0 +1,67 @@
+import { Global, Module, type DynamicModule, type Provider } from '@nestjs/common';
+import { APP_GUARD, HttpAdapterHost, ModulesContainer } from '@nestjs/core';
+import { featureModule, type AsyncOptions, type FeatureModuleIdentity } from '@redstart/redis-core';
+import { GlobalRateLimitGuard } from './http/rate-limit.guard.js';
+import { RequestLimiter } from './http/request-limiter.js';
+import { DeclarationCheck } from './policies/declaration-check.js';
+import { resolveRateLimitOptions, type RateLimitOptions } from './ratelimit.options.js';
+import { RateLimitService } from './ratelimit.service.js';
+import { getRateLimitToken, getRequestLimiterToken } from './ratelimit.tokens.js';
+
+/** `name` and `connection` stand outside the factory: they shape the module before any factory can run. */
+export type RateLimitModuleOptions = RateLimitOptions & FeatureModuleIdentity;
+export type RateLimitModuleAsyncOptions = AsyncOptions<RateLimitOptions> & FeatureModuleIdentity;
+
+/**
+ * Rate limits for an application. Global: import it once, in the root module, beside `RedisModule`.
+ *
+ * @example
+ * RedisRateLimitModule.forRoot({ policies, global: ['api'] })
+ * @example
+ * RedisRateLimitModule.forRootAsync({ inject: [ConfigService], useFactory: (config) => ({ policies: policiesOf(config) }) })
+ */
+@Global()
+@Module({})
+export class RedisRateLimitModule {
+  /** @throws OptionsError, at boot: a wrong option or decorator, an unknown connection, the same name twice · UnknownPolicyError */
+  static forRoot(options: RateLimitModuleOptions): DynamicModule {
+    return withGlobalGuard(module.forRoot(options), options.name);
+  }
+
+  static forRootAsync(options: RateLimitModuleAsyncOptions): DynamicModule {
+    return withGlobalGuard(module.forRootAsync(options), options.name);
+  }
+}
+
+const module = featureModule<RateLimitOptions, RateLimitService>({
+  module: RedisRateLimitModule,
+  token: getRateLimitToken,
+  service: RateLimitService,
+  create: (connection, options, name) => new RateLimitService(connection, resolveRateLimitOptions(options, name)),
+  providers: (name): Provider[] => [
+    {
+      provide: getRequestLimiterToken(name),
+      useFactory: (service: RateLimitService, adapterHost: HttpAdapterHost) =>
+        new RequestLimiter(name, service, adapterHost),
+      inject: [getRateLimitToken(name), HttpAdapterHost],
+    },
+  ],
+});
+
+/** What the module keeps to itself: a global guard is no export, and the check at boot nobody's business. */
+function withGlobalGuard(described: DynamicModule, name = 'default'): DynamicModule {
+  const own: Provider[] = [
+    {
+      provide: APP_GUARD,
+      useFactory: (limiter: RequestLimiter) => new GlobalRateLimitGuard(name, limiter),
+      inject: [getRequestLimiterToken(name)],
+    },
+    {
+      provide: Symbol(`rate limit declarations of "${name}"`),
+      useFactory: (modules: ModulesContainer, service: RateLimitService) =>
+        new DeclarationCheck(modules, service.options.policies, name),
+      inject: [ModulesContainer, getRateLimitToken(name)],
+    },
+  ];
+  return { ...described, providers: [...(described.providers ?? []), ...own] };
+}

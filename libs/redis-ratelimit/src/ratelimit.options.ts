@@ -1,0 +1,73 @@
+import {
+  checkBoolean,
+  checkFunction,
+  checkInteger,
+  checkKnownKeys,
+  durationMs,
+  OptionsError,
+  type Duration,
+} from '@redstart/redis-core';
+import { by, type RequestKey } from './http/by.js';
+import { createPolicies, type Policies } from './policies/create-policies.js';
+import { checkOnError, type OnError } from './policies/on-error.js';
+import { PolicyBook } from './policies/policy-book.js';
+
+/** Options of `RedisRateLimitModule.forRoot`. */
+export interface RateLimitOptions {
+  /** The limits by name; see {@link createPolicies}. */
+  policies: Policies;
+  /** Policies that limit every HTTP route, unless `@SkipRateLimit()` says otherwise. @default [] */
+  global?: readonly string[];
+  /** By what requests are counted where the decorator does not say. @default by.any(by.user(), by.ip()) */
+  key?: RequestKey;
+  /** How long a decision may take before `onError` decides. @default '100ms' */
+  budget?: Duration;
+  /** What a policy does while Redis is away, unless it says so itself. @default 'local' */
+  onError?: OnError;
+  /** How many keys the local limiter remembers at most. @default 10_000 */
+  localKeys?: number;
+  /** Whether answers carry `RateLimit` and `RateLimit-Policy`. `Retry-After` is sent with every 429. @default true */
+  headers?: boolean;
+}
+
+/** Complete, checked, frozen. */
+export interface ResolvedRateLimitOptions {
+  readonly policies: PolicyBook;
+  readonly global: readonly string[];
+  readonly key: RequestKey;
+  readonly budgetMs: number;
+  readonly localKeys: number;
+  readonly headers: boolean;
+}
+
+const defaults = {
+  global: [],
+  key: by.any(by.user(), by.ip()),
+  budget: '100ms',
+  onError: 'local',
+  localKeys: 10_000,
+  headers: true,
+} as const satisfies Omit<Required<RateLimitOptions>, 'policies'>;
+
+/** The one place where raw options become {@link ResolvedRateLimitOptions}. @throws OptionsError · UnknownPolicyError for `global` */
+export function resolveRateLimitOptions(raw: RateLimitOptions, name: string): ResolvedRateLimitOptions {
+  const where = `RedisRateLimitModule "${name}"`;
+  checkKnownKeys(raw, ['policies', ...Object.keys(defaults)], where);
+  const policies = new PolicyBook(createPolicies(raw.policies), checkOnError(raw.onError, where) ?? defaults.onError);
+  return Object.freeze({
+    policies,
+    global: checkNames(raw.global ?? defaults.global, policies, `${where}.global`),
+    key: checkFunction(raw.key ?? defaults.key, `${where}.key`),
+    budgetMs: durationMs(raw.budget ?? defaults.budget, `${where}.budget`),
+    localKeys: checkInteger(raw.localKeys ?? defaults.localKeys, `${where}.localKeys`, 1, 10_000_000),
+    headers: checkBoolean(raw.headers ?? defaults.headers, `${where}.headers`),
+  });
+}
+
+function checkNames(names: unknown, policies: PolicyBook, option: string): readonly string[] {
+  if (!Array.isArray(names) || !names.every((name) => typeof name === 'string')) {
+    throw new OptionsError(option, `expected an array of policy names: ${policies.names.join(', ')}.`);
+  }
+  for (const name of names) policies.get(name);
+  return Object.freeze([...names]);
+}

@@ -1,0 +1,160 @@
+import { Controller, Get, Injectable, Module, type Type } from '@nestjs/common';
+import { Test } from '@nestjs/testing';
+import { RedisModule } from '@redstart/redis-core';
+import { describeOn, standalone } from '@redstart/redis-testing';
+import { LimitCalls, RateLimit, RateLimitService, RedisRateLimitModule, SkipRateLimit } from '../src/index.js';
+import { startApp, testPolicies } from './test-app.js';
+
+@Controller()
+class LimitedController {
+  @RateLimit('api')
+  @Get()
+  get() {
+    return 1;
+  }
+}
+
+@Injectable()
+class LimitedService {
+  @LimitCalls('api', { key: () => 'x' })
+  async run() {
+    return Promise.resolve(1);
+  }
+}
+
+@RateLimit('nope')
+@Controller()
+class UnknownAtClass {
+  @Get()
+  get() {
+    return 1;
+  }
+}
+
+@Controller()
+class UnknownSkip {
+  @SkipRateLimit('nope')
+  @Get()
+  get() {
+    return 1;
+  }
+}
+
+@Injectable()
+class UnknownCalls {
+  @LimitCalls('nope', { key: () => 'x' })
+  async run() {
+    return Promise.resolve(1);
+  }
+}
+
+@Injectable()
+class NoHandler {
+  @RateLimit('api')
+  run() {
+    return 1;
+  }
+}
+
+@Controller()
+class NoRoute {
+  @RateLimit('api')
+  helper() {
+    return 1;
+  }
+}
+
+@RateLimit('api')
+@Injectable()
+class NoController {}
+
+function namesake(): Type {
+  @Controller('namesake')
+  class Namesake {
+    @RateLimit({ limit: 1, window: '1m' })
+    @Get()
+    get() {
+      return 1;
+    }
+  }
+  return Namesake;
+}
+
+const moduleOf = (controllers: Type[], providers: Type[] = []): Type => {
+  @Module({ controllers, providers })
+  class FeatureModule {}
+  return FeatureModule;
+};
+
+describeOn(standalone)('the boot', (redis) => {
+  // A boot that fails leaves nobody to close a connection, so these use a client that the suite closes.
+  const redisModule = () => RedisModule.forRoot({ namespace: 'test', client: redis.client() });
+  const boot = async (...modules: Type[]) => {
+    const app = await startApp(redis.connection, {}, { imports: modules });
+    await app.close();
+  };
+
+  it.each([
+    ['a controller', 'LimitedController', () => moduleOf([LimitedController])],
+    ['a service', 'LimitedService', () => moduleOf([], [LimitedService])],
+  ])('names class and module when the module is forgotten: %s', async (_, name, feature) => {
+    const compiling = Test.createTestingModule({ imports: [redisModule(), feature()] }).compile();
+    const message = await compiling.then(
+      () => 'booted',
+      (error: unknown) => String(error),
+    );
+    expect(message).toContain(name);
+    expect(message).toContain('import RedisRateLimitModule.forRoot()');
+  });
+
+  it.each([
+    [
+      '@RateLimit on UnknownAtClass: no rate limit policy is named "nope". Known policies: api, search.',
+      moduleOf([UnknownAtClass]),
+    ],
+    ['@SkipRateLimit on UnknownSkip.get: no rate limit policy is named "nope"', moduleOf([UnknownSkip])],
+    ['@LimitCalls on UnknownCalls.run: no rate limit policy is named "nope"', moduleOf([], [UnknownCalls])],
+    ['@RateLimit or @SkipRateLimit on NoHandler.run: this method is no HTTP handler', moduleOf([], [NoHandler])],
+    ['@RateLimit or @SkipRateLimit on NoRoute.helper: this method is no HTTP handler', moduleOf([NoRoute])],
+    ['@RateLimit or @SkipRateLimit on NoController: this class is no controller', moduleOf([], [NoController])],
+    ['rate limit "Namesake.get": is written at two places', moduleOf([namesake(), namesake()])],
+  ])('fails: %s', async (message, feature) => {
+    await expect(boot(feature)).rejects.toThrow(message);
+  });
+
+  it('fails for what a factory has made', async () => {
+    @Module({ providers: [{ provide: 'made', useFactory: () => new NoHandler() }] })
+    class FactoryModule {}
+    await expect(boot(FactoryModule)).rejects.toThrow('NoHandler.run');
+  });
+
+  it('fails for wrong options, unknown global policies, and the same name twice', async () => {
+    await expect(startApp(redis.connection, { global: ['nope'] })).rejects.toThrow('"nope"');
+    await expect(startApp(redis.connection, { ...{ budgt: 1 } })).rejects.toThrow('budgt');
+    const twice = Test.createTestingModule({
+      imports: [
+        redisModule(),
+        RedisRateLimitModule.forRoot({ policies: testPolicies }),
+        RedisRateLimitModule.forRoot({ policies: testPolicies }),
+      ],
+    });
+    await expect(twice.compile()).rejects.toThrow('imported 2 times');
+  });
+
+  it('takes asynchronous options and several modules by name', async () => {
+    const testing = await Test.createTestingModule({
+      imports: [
+        redisModule(),
+        RedisRateLimitModule.forRootAsync({
+          name: 'second',
+          useFactory: () => Promise.resolve({ policies: testPolicies }),
+        }),
+        RedisRateLimitModule.forRoot({ policies: testPolicies }),
+        moduleOf([LimitedController]),
+      ],
+    }).compile();
+    const app = await testing.init();
+    expect((await app.get(RateLimitService).peek('api', 'x')).allowed).toBe(true);
+    await app.close();
+  });
+});

@@ -1,0 +1,21 @@
+/** What has happened to the entries of one consumer since it started. */
+export interface ConsumerCounters {
+  /** Handled and acknowledged. */
+  handled: number;
+  /** A run of a handler that failed; the entry was left pending, for another attempt. */
+  failed: number;
+  /** Moved to the dead letters. */
+  deadLettered: number;
+  /** Of a type that the group does not handle: acknowledged unseen. */
+  unhandled: number;
+  /** Taken over by another consumer while they were being worked on. */
+  lost: number;
+  /** Trimmed or deleted before anybody of the group had handled them. */
+  trimmed: number;
+  /** Taken over from a consumer that died, or after a failure. */
+  claimed: number;
+}
+
+export function newCounters(): ConsumerCounters {
+  return { handled: 0, failed: 0, deadLettered: 0, unhandled: 0, lost: 0, trimmed: 0, claimed: 0 };
+}

@@ -1,0 +1,301 @@
+import type { TestingModule } from '@nestjs/testing';
+import { getRedisConnectionToken, type RedisConnection } from '@redstart/redis-core';
+import { cluster, describeOn, eventually, FaultProxy, RedisServer, standalone } from '@redstart/redis-testing';
+import {
+  getStreamToken,
+  StreamConsumer,
+  StreamHandler,
+  type StreamContext,
+  type StreamProducer,
+} from '../src/index.js';
+import { orders, type OrderCreated } from './support/orders.js';
+import { billingDeadLetters, entries, ordersKey, pending } from './support/read-redis.js';
+import { closeApps, closingApps, startApp, type AppOptions } from './support/start-app.js';
+
+afterEach(closeApps);
+
+type Orders = StreamProducer<typeof orders>;
+
+/** A consumer whose handlers end when the test says so, or at once. */
+function consumerClass(behaviour: (order: OrderCreated, ctx: StreamContext) => unknown, concurrency = 10) {
+  @StreamConsumer(orders, { group: 'billing', concurrency })
+  class Billing {
+    @StreamHandler(orders.event('order.created'))
+    created(order: OrderCreated, ctx: StreamContext): unknown {
+      return behaviour(order, ctx);
+    }
+  }
+  return Billing;
+}
+
+/** The process dies, as far as Redis can tell: every connection is cut, nothing is acknowledged or said. */
+async function cut(app: TestingModule): Promise<void> {
+  await app.get<RedisConnection>(getRedisConnectionToken()).close();
+}
+
+const never = () => new Promise<void>(() => undefined);
+
+describeOn(standalone, cluster)('recovery of entries', (redis) => {
+  it('hands over what a dead application was working on', async () => {
+    let begun = 0;
+    const dead = await startApp({
+      connection: redis.connection,
+      streams: [orders],
+      consumers: [
+        consumerClass(() => {
+          begun += 1;
+          return never();
+        }),
+      ],
+      options: { drainTimeout: 0 },
+    });
+    const producer = dead.get<Orders>(getStreamToken(orders));
+    for (const id of [1, 2, 3]) await producer.publish('order.created', { id });
+    await eventually(() => begun === 3);
+    await cut(dead);
+
+    const seen: { id: number; deliveries: number }[] = [];
+    await startApp({
+      connection: redis.connection,
+      streams: [orders],
+      consumers: [consumerClass(({ id }, { deliveries }) => seen.push({ id, deliveries }))],
+    });
+    await eventually(() => seen.length === 3);
+    expect(seen.toSorted((a, b) => a.id - b.id)).toEqual([1, 2, 3].map((id) => ({ id, deliveries: 2 })));
+    await eventually(async () => (await pending(redis.client())).length === 0);
+  });
+
+  it('takes over no more than it has free slots for', async () => {
+    const client = redis.client();
+    for (let id = 0; id < 20; id += 1) await client.xadd(ordersKey, '*', 't', 'order.created', 'd', `{"id":${id}}`);
+    await client.xgroup('CREATE', ordersKey, 'billing', '0');
+    await client.xreadgroup('GROUP', 'billing', 'vanished', 'COUNT', 20, 'STREAMS', ordersKey, '>');
+
+    const finish: (() => void)[] = [];
+    await startApp({
+      connection: redis.connection,
+      streams: [orders],
+      consumers: [consumerClass(() => new Promise<void>((resolve) => finish.push(resolve)), 3)],
+    });
+    await eventually(() => finish.length === 3);
+    // Several sweeps pass while no slot is free.
+    await new Promise((resolve) => setTimeout(resolve, 375));
+    const rows = await pending(client);
+    expect(rows.filter(({ consumer }) => consumer !== 'vanished')).toHaveLength(3);
+
+    let finished = 0;
+    await eventually(async () => {
+      for (const done of finish.splice(0)) {
+        done();
+        finished += 1;
+      }
+      expect(finished).toBe(20);
+      expect(await pending(client)).toHaveLength(0);
+    });
+  });
+
+  it('keeps the entry of a handler that takes several times minIdle', async () => {
+    const runs: string[] = [];
+    const slow = (name: string) =>
+      consumerClass(async () => {
+        runs.push(name);
+        await new Promise((resolve) => setTimeout(resolve, 1_500));
+      });
+    const options = { minIdle: 400, claimInterval: 50 };
+    const apps = await Promise.all(
+      ['a', 'b'].map((name) =>
+        startApp({ connection: redis.connection, streams: [orders], consumers: [slow(name)], options }),
+      ),
+    );
+    await apps[0]?.get<Orders>(getStreamToken(orders)).publish('order.created', { id: 1 });
+    const client = redis.client();
+
+    await eventually(() => runs.length === 1);
+    await eventually(async () => (await pending(client)).length === 0);
+    expect(runs).toHaveLength(1);
+  });
+
+  it('aborts the signal of an entry that another consumer has taken, and does not dead-letter it', async () => {
+    let signal: AbortSignal | undefined;
+    let fail: (error: Error) => void = () => undefined;
+    const app = await startApp({
+      connection: redis.connection,
+      streams: [orders],
+      consumers: [
+        consumerClass((_order, ctx) => {
+          signal = ctx.signal;
+          return new Promise<void>((_, reject) => (fail = reject));
+        }),
+      ],
+      options: { retry: { attempts: 1 } },
+    });
+    const { id } = await app.get<Orders>(getStreamToken(orders)).publish('order.created', { id: 1 });
+    await eventually(() => signal !== undefined);
+    const client = redis.client();
+    await client.call('xclaim', ordersKey, 'billing', 'thief', 0, id);
+
+    await eventually(() => signal?.aborted === true);
+    // Not stolen back by a renewal.
+    expect(await pending(client)).toMatchObject([{ id, consumer: 'thief' }]);
+    fail(new Error('too late'));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(await client.exists(billingDeadLetters)).toBe(0);
+    expect(await pending(client)).toMatchObject([{ id, consumer: 'thief' }]);
+  });
+
+  it('gives up an entry unseen that was delivered too often', async () => {
+    const client = redis.client();
+    const id = (await client.xadd(ordersKey, '*', 't', 'order.created', 'd', '{"id":1}')) ?? '';
+    await client.xgroup('CREATE', ordersKey, 'billing', '0');
+    await client.xreadgroup('GROUP', 'billing', 'crashed', 'STREAMS', ordersKey, '>');
+    await client.call('xclaim', ordersKey, 'billing', 'crashed', 0, id, 'RETRYCOUNT', 10, 'JUSTID');
+    let runs = 0;
+    await startApp({ connection: redis.connection, streams: [orders], consumers: [consumerClass(() => (runs += 1))] });
+
+    await eventually(async () => {
+      expect(await entries(client, billingDeadLetters)).toMatchObject([
+        { 'x-reason': 'deliveries', 'x-deliveries': '11' },
+      ]);
+    });
+    expect(runs).toBe(0);
+  });
+});
+
+describeOn(standalone, cluster)('recovery of the group', (redis) => {
+  async function consuming() {
+    const seen: number[] = [];
+    const app = await startApp({
+      connection: redis.connection,
+      streams: [orders],
+      consumers: [consumerClass(({ id }) => seen.push(id))],
+    });
+    const producer = app.get<Orders>(getStreamToken(orders));
+    await producer.publish('order.created', { id: 1 });
+    await eventually(() => seen.length === 1);
+    return { seen, producer };
+  }
+
+  it('goes on after FLUSHALL', async () => {
+    const { seen, producer } = await consuming();
+    await redis.flush();
+    await producer.publish('order.created', { id: 2 });
+    await eventually(() => {
+      expect(seen).toEqual([1, 2]);
+    });
+    await eventually(async () => (await pending(redis.client())).length === 0);
+  });
+
+  it('goes on after the stream was deleted, again and again', async () => {
+    const { seen, producer } = await consuming();
+    for (const id of [2, 3, 4]) {
+      await redis.client().del(ordersKey);
+      await producer.publish('order.created', { id });
+      await eventually(() => {
+        expect(seen).toContain(id);
+      });
+    }
+    expect(seen).toEqual([1, 2, 3, 4]);
+  });
+
+  it('goes on after the group was destroyed, from the start of the stream', async () => {
+    const { seen, producer } = await consuming();
+    await redis.client().xgroup('DESTROY', ordersKey, 'billing');
+    await producer.publish('order.created', { id: 2 });
+    await eventually(() => {
+      expect(seen).toEqual([1, 1, 2]);
+    });
+  });
+});
+
+describe('recovery of the connection', () => {
+  async function consuming({ url }: { url: string }, options: AppOptions['options'] = {}) {
+    const seen: number[] = [];
+    const app = await startApp({
+      connection: { url },
+      streams: [orders],
+      consumers: [consumerClass(({ id }) => seen.push(id))],
+      options,
+    });
+    const producer = app.get<Orders>(getStreamToken(orders));
+    await producer.publish('order.created', { id: 1 });
+    await eventually(() => seen.length === 1);
+    return { seen, producer };
+  }
+
+  it('goes on when the server comes back empty', async () => {
+    await using server = await RedisServer.start();
+    await using _apps = closingApps();
+    const { seen, producer } = await consuming(server);
+    await server.kill();
+    await server.restart();
+    await eventually(() => producer.publish('order.created', { id: 2 }));
+    await eventually(() => {
+      expect(seen).toContain(2);
+    });
+  });
+
+  it('goes on when the connection of the reader is killed, without a busy loop', async () => {
+    await using server = await RedisServer.start();
+    await using _apps = closingApps();
+    const { seen, producer } = await consuming(server);
+    const admin = server.client();
+    await admin.config('RESETSTAT');
+    const blocked = String(await admin.client('LIST'))
+      .split('\n')
+      .filter((line) => line.includes('cmd=xreadgroup'));
+    expect(blocked).toHaveLength(1);
+    for (const line of blocked) await admin.client('KILL', 'ID', /^id=(\d+)/.exec(line)?.[1] ?? '');
+    await producer.publish('order.created', { id: 2 });
+    await eventually(() => {
+      expect(seen).toEqual([1, 2]);
+    });
+    const stats = await admin.info('commandstats');
+    expect(Number(/cmdstat_xreadgroup:calls=(\d+)/.exec(stats)?.[1])).toBeLessThan(6);
+  });
+
+  it('takes up at once what was delivered in a reply that never arrived', async () => {
+    await using server = await RedisServer.start();
+    await using proxy = await FaultProxy.start(server);
+    await using _apps = closingApps();
+    // minIdle is out of reach: the reaper can't be what helps.
+    const { seen, producer } = await consuming(proxy, { minIdle: '60s' });
+    const lost = proxy.dropReply('XREADGROUP', { thenReset: true });
+    // The read that is under way brings 2, the reply of the next one is lost.
+    await producer.publish('order.created', { id: 2 });
+    await eventually(() => seen.length === 2);
+    await producer.publish('order.created', { id: 3 });
+
+    await eventually(() => {
+      expect(seen).toEqual([1, 2, 3]);
+    });
+    expect(lost.injected).toBe(1);
+    await eventually(async () => (await pending(server.client())).length === 0);
+  });
+
+  it('acknowledges after an outage what was handled during it', async () => {
+    await using server = await RedisServer.start({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] });
+    await using _apps = closingApps();
+    const runs: number[] = [];
+    let finish: () => void = () => undefined;
+    const app = await startApp({
+      connection: { url: server.url },
+      streams: [orders],
+      consumers: [
+        consumerClass(({ id }) => {
+          runs.push(id);
+          return new Promise<void>((resolve) => (finish = resolve));
+        }),
+      ],
+      options: { minIdle: '30s', claimInterval: 50 },
+    });
+    await app.get<Orders>(getStreamToken(orders)).publish('order.created', { id: 1 });
+    await eventually(() => runs.length === 1);
+    await server.kill();
+    finish();
+    await server.restart();
+    expect(await pending(server.client())).toHaveLength(1);
+
+    await eventually(async () => (await pending(server.client())).length === 0);
+    expect(runs).toEqual([1]);
+  });
+});

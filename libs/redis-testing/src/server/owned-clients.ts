@@ -1,0 +1,20 @@
+import type { Cluster, Redis } from 'ioredis';
+
+/** The clients that an object has handed out and closes with itself. */
+export class OwnedClients {
+  readonly #clients = new Set<Redis | Cluster>();
+
+  own<T extends Redis | Cluster>(client: T): T {
+    this.#clients.add(client);
+    // Without a listener ioredis prints each failed reconnection. Tests break connections on purpose, and a command
+    // that fails still rejects.
+    client.on('error', () => undefined);
+    client.once('end', () => this.#clients.delete(client));
+    return client;
+  }
+
+  close(): void {
+    for (const client of this.#clients) client.disconnect();
+    this.#clients.clear();
+  }
+}

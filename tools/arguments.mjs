@@ -1,0 +1,50 @@
+/** The command line: `npm start` and `npm test [-- --project <name> …]`. */
+
+export const usage = `Usage:
+  npm start                          run the sample API with its own Redis and database
+  npm test                           run every check and every test
+  npm test -- --project redis-lock   only this project (may be repeated); the repository's own checks run as well
+
+Environment:
+  PORT               npm start: the port of the sample API
+  REDIS_URL          npm start: use this Redis instead of a private one (tests never do)
+  DATABASE_URL       npm start: use this PostgreSQL instead of the built-in one (tests never do)
+  REDIS_SERVER_BIN   the redis-server or valkey-server to run
+  CI                 npm test: run everything, take nothing from the cache`;
+
+/** The command line asks for something that does not exist. */
+export class UsageError extends Error {
+  name = 'UsageError';
+}
+
+/**
+ * @param {string[]} argv
+ * @returns {{ command: 'start' | 'test', projects: string[], help: boolean }}
+ */
+export function parseArguments(argv) {
+  const [command, ...rest] = argv;
+  const request = { command, projects: [], help: false };
+  if (command === '--help' || command === '-h') return { ...request, help: true };
+  if (command !== 'start' && command !== 'test') {
+    throw new UsageError(command ? `There is no command "${command}".` : 'Which command?');
+  }
+  for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
+    const [option, value] = splitOption(word);
+    if (option === '--help' || option === '-h') request.help = true;
+    else if (command === 'test' && /^(--projects?|-p)$/.test(option)) {
+      request.projects.push(...projectNames(option, value ?? rest.shift()));
+    } else throw new UsageError(`npm ${command} does not know "${word}".`);
+  }
+  return request;
+}
+
+function splitOption(word) {
+  const at = word.indexOf('=');
+  return word.startsWith('--') && at > 0 ? [word.slice(0, at), word.slice(at + 1)] : [word, undefined];
+}
+
+function projectNames(option, value) {
+  const names = (value ?? '').split(',').filter(Boolean);
+  if (names.length === 0 || names[0].startsWith('-')) throw new UsageError(`${option} needs the name of a project.`);
+  return names;
+}

@@ -1,0 +1,9 @@
+/** Where things are. Every path that the tools touch lies inside this checkout. */
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = fileURLToPath(new URL('..', import.meta.url)).replace(/[\\/]$/, '');
+/** Can be deleted at any time: what is in it is made again. */
+export const cacheDirectory = join(root, '.cache');
+/** What `npm start` keeps between runs: the bookings and what is queued for them. */
+export const dataDirectory = join(root, '.data');

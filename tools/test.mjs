@@ -1,0 +1,167 @@
+/**
+ * `npm test`: every check and every test, one after the other, and one line of totals at the end.
+ *
+ * A failed step does not stop the next: whoever runs this wants to know everything that is wrong. Only what cannot run is left
+ * out, and that is printed and counted as skipped.
+ */
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { SetupError } from './errors.mjs';
+import { installDependencies } from './install.mjs';
+import { resultsFile } from './jest-summary-reporter.mjs';
+import { keepOnlyOwnCache, nxEnvironment, startNx } from './nx.mjs';
+import { cacheDirectory, root } from './paths.mjs';
+import { obtainRedis } from './redis-binary.mjs';
+import { exitCode } from './spawn.mjs';
+import { readTap } from './tap.mjs';
+import { describeRows, failed, passed, rowsOf, skipped, sum, totalLine } from './totals.mjs';
+
+const CHECK_TARGETS = ['lint', 'typecheck', 'build'];
+const TEST_TARGETS = ['test', 'e2e'];
+const PRETTIER = join(root, 'node_modules', 'prettier', 'bin', 'prettier.cjs');
+
+/** @returns {Promise<number>} 0 when nothing has failed */
+export async function test({ projects }, guard, say) {
+  const rows = [];
+  const began = performance.now();
+  try {
+    await prepare(guard, say);
+    rows.push(...(await runSteps(projects, guard, say)));
+  } catch (error) {
+    if (guard.ending || !(error instanceof SetupError)) throw error;
+    say(`\n${error.message}`);
+    rows.push(failed('set-up', error.message.split('\n')[0]), skipped('checks and tests', 'the set-up has failed'));
+  }
+  conclude(rows, began, say);
+  return sum(rows).failed === 0 ? 0 : 1;
+}
+
+async function prepare(guard, say) {
+  say(`Node.js ${process.version}`);
+  mkdirSync(cacheDirectory, { recursive: true });
+  await installDependencies(guard, say);
+}
+
+async function runSteps(projects, guard, say) {
+  const rows = [];
+  const step = async (title, run) => {
+    say(`\n── ${title}`);
+    const began = performance.now();
+    const found = [await run()].flat();
+    rows.push(...found);
+    const { failed: failures } = sum(found);
+    say(`── ${title}: ${failures === 0 ? 'ok' : `${failures} failed`} after ${seconds(began)}`);
+  };
+  const program = (title, args) => async () => {
+    const child = guard.start(process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit'] });
+    const code = await exitCode(child);
+    return code === 0 ? passed(title) : failed(title, `exit code ${code}, see above`);
+  };
+  keepOnlyOwnCache();
+  await step('format', program('format', [PRETTIER, '--check', '--log-level=warn', '.']));
+  await step('lock file', program('lock file', [join(root, 'tools', 'lock-check.mjs')]));
+  await step('references', () => checkReferences(guard));
+  if (projects.length === 0) await step('tools', () => testTools(guard));
+  const redis = await findRedis(rows, say);
+  const targets = redis ? [...CHECK_TARGETS, ...TEST_TARGETS] : CHECK_TARGETS;
+  await step(targets.join(', '), () => runTargets(targets, projects, redis, guard));
+  return rows;
+}
+
+/** Nx itself checks this before it runs tasks, but not in CI. */
+async function checkReferences(guard) {
+  const code = await exitCode(startNx(guard, ['sync:check']));
+  return code === 0
+    ? passed('references')
+    : failed('references', 'tsconfig references are out of date: run npx nx sync');
+}
+
+/** The tests of these tools, run by Node itself, since they have to work before anything is installed. */
+async function testTools(guard) {
+  const directory = join(root, 'tools', 'test');
+  const files = readdirSync(directory).filter((name) => name.endsWith('.test.mjs'));
+  const report = join(cacheDirectory, `tools-${process.pid}.tap`);
+  const reporters = [
+    ['spec', 'stdout'],
+    ['tap', report],
+  ].flatMap(([name, destination]) => [`--test-reporter=${name}`, `--test-reporter-destination=${destination}`]);
+  const args = ['--test', ...reporters, ...files.map((file) => join(directory, file))];
+  const code = await exitCode(guard.start(process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit'] }));
+  const counts = readTap(takeText(report));
+  if (!counts) return failed('tools', `ended without a result (exit code ${code})`);
+  if (code !== 0 && counts.failed === 0) return failed('tools', `failed as a whole (exit code ${code})`);
+  return { title: 'tools', ...counts };
+}
+
+async function findRedis(rows, say) {
+  try {
+    const redis = await obtainRedis({ say });
+    say(`\nRedis ${redis.version} for the tests: ${redis.bin} (${redis.source})`);
+    return redis;
+  } catch (error) {
+    say(`\n${error.message}`);
+    rows.push(failed('Redis', error.message.split('\n')[0]));
+    rows.push(...TEST_TARGETS.map((target) => skipped(`${target} of every project`, 'there is no Redis to test with')));
+    return undefined;
+  }
+}
+
+async function runTargets(targets, projects, redis, guard) {
+  const report = join(cacheDirectory, `tasks-${process.pid}.json`);
+  const began = Date.now();
+  const args = ['run-many', '-t', ...targets, '--outputStyle=static', '--skip-sync'];
+  if (projects.length > 0) args.push(`--projects=${projects.join(',')}`);
+  if (isCi()) args.push('--skip-nx-cache');
+  const code = await exitCode(startNx(guard, args, { env: testEnvironment(redis, report) }));
+  const tasks = JSON.parse(takeText(report) || '[]');
+  // Without a single task nothing has been checked, whatever the exit code says.
+  if (tasks.length === 0) return failed('nx', `ran no task (exit code ${code}), see above`);
+  const readResults = (task) => resultsOf(task, began);
+  const rows = rowsOf(tasks, { targets, testTargets: TEST_TARGETS, readResults });
+  if (code !== 0 && sum(rows).failed === 0) rows.push(failed('nx', `exit code ${code} although no task has failed`));
+  return rows;
+}
+
+/** Tests bring their own servers: the ones of the user's environment are out of their reach. */
+function testEnvironment(redis, report) {
+  const env = { ...nxEnvironment(), REDSTART_TASK_REPORT: report };
+  delete env.REDIS_URL;
+  delete env.DATABASE_URL;
+  if (redis) env.REDIS_SERVER_BIN = redis.bin;
+  return env;
+}
+
+/** A task that ran just now must have written its numbers just now; older ones are of an earlier run. */
+function resultsOf({ projectRoot, target, status }, began) {
+  const file = resultsFile(join(root, projectRoot), target);
+  try {
+    const ranNow = status === 'success' || status === 'failure';
+    if (ranNow && statSync(file).mtimeMs < began) return undefined;
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+function conclude(rows, began, say) {
+  say('\n── results');
+  for (const line of describeRows(rows)) say(line);
+  say(`after ${seconds(began)}`);
+  const total = totalLine(sum(rows));
+  // .ci/run prints the line itself, after whatever npm has to say.
+  if (process.env.REDSTART_TOTAL_FILE) writeFileSync(process.env.REDSTART_TOTAL_FILE, total);
+  else say(total);
+}
+
+function takeText(file) {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  } finally {
+    rmSync(file, { force: true });
+  }
+}
+
+const isCi = () => Boolean(process.env.CI) && !['false', '0'].includes(process.env.CI);
+const seconds = (began) => `${((performance.now() - began) / 1000).toFixed(1)} s`;

@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { it } from 'node:test';
+import { parseArguments, UsageError } from '../arguments.mjs';
+import { isSupported, SUPPORTED, unsupportedMessage } from '../node-version.mjs';
+import { root } from '../paths.mjs';
+import { plainEnvironment } from './fixtures/start.mjs';
+
+it('understands the two commands and the projects of one', () => {
+  assert.deepEqual(parseArguments(['start']), { command: 'start', projects: [], help: false });
+  assert.deepEqual(parseArguments(['test', '--project', 'a', '--project=b,c']).projects, ['a', 'b', 'c']);
+});
+
+for (const words of [
+  [],
+  ['strat'],
+  ['start', '--project', 'a'],
+  ['test', '--project'],
+  ['test', '--fast'],
+  ['test', 'redis-lock'],
+]) {
+  it(`refuses "${words.join(' ')}"`, () => assert.throws(() => parseArguments(words), UsageError));
+}
+
+it('prints the usage with the error, and exits with 1', () => {
+  const run = spawnSync(process.execPath, [join(root, 'tools', 'run.mjs'), 'test', '--fast'], {
+    encoding: 'utf8',
+    env: plainEnvironment(),
+  });
+  assert.equal(run.status, 1);
+  assert.match(run.stderr, /npm test does not know "--fast"\.\n\nUsage:/);
+});
+
+it('supports exactly the versions of Node that package.json promises', () => {
+  assert.equal(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).engines.node, SUPPORTED);
+  for (const version of ['v20.19.0', 'v20.20.2', 'v22.12.0', 'v24.0.0', 'v25.1.0'])
+    assert.ok(isSupported(version), version);
+  for (const version of ['v12.22.0', 'v18.20.0', 'v20.18.3', 'v21.7.0', 'v22.11.0', 'v23.5.0']) {
+    assert.ok(!isSupported(version), version);
+  }
+  assert.match(unsupportedMessage('v18.20.0'), /This is Node\.js v18\.20\.0; Redstart needs \^20\.19/);
+});
