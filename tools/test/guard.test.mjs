@@ -50,6 +50,13 @@ describe('a command leaves no process and no port behind', { concurrency: 2 }, (
     await leavesNothing(started);
   });
 
+  it('when only npm gets SIGINT', async () => {
+    const started = await startThroughNpm();
+    process.kill(started.child.pid, 'SIGINT');
+    assert.equal(await started.exited, 130);
+    await leavesNothing(started);
+  });
+
   it('when only npm gets SIGTERM', async () => {
     const started = await startThroughNpm();
     process.kill(started.child.pid, 'SIGTERM');

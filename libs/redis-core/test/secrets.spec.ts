@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 import { Controller, Get, Logger, Module, type LoggerService } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { TerminusModule } from '@nestjs/terminus';
-import { eventually, RedisServer } from '@redstart/redis-testing';
+import { eventually, FaultProxy, RedisServer } from '@redstart/redis-testing';
 import {
   createCodec,
   defineScript,
@@ -130,5 +130,20 @@ describe('a secret', () => {
     }
     expect(seen.texts.length).toBeGreaterThan(40);
     expect(seen.texts.filter((text) => text.includes(canary))).toEqual([]);
+  });
+
+  it('is not carried by the error of a pipeline that broke half way', async () => {
+    await using server = await RedisServer.start();
+    await using proxy = await FaultProxy.start(server);
+    await using open = await openConnection({ url: proxy.url });
+    const broken = open.connection.client.pipeline().set('first', '1').blpop(canary, 0).exec();
+    await eventually(async () => {
+      expect(await server.ask((redis) => redis.get('first'))).toBe('1');
+      expect(String(await server.ask((redis) => redis.client('LIST')))).toContain('cmd=blpop');
+    });
+    expect(proxy.reset().injected).toBeGreaterThan(0);
+    const replies = await broken;
+    expect(replies?.[1]?.[0]).toBeInstanceOf(Error);
+    expect(inspect(replies, { depth: 12, showHidden: true })).not.toContain(canary);
   });
 });

@@ -1,4 +1,3 @@
-import type { AddressInfo } from 'node:net';
 import {
   Controller,
   Get,
@@ -30,6 +29,7 @@ import {
   SkipRateLimit,
   slidingWindow,
 } from '../src/index.js';
+import { silent } from './test-app.js';
 
 const policies = createPolicies({
   everything: slidingWindow({ limit: 1_000, window: '1m' }),
@@ -146,11 +146,12 @@ describeOn(standalone)('limited routes', (redis) => {
           AppModule,
         ],
         providers: guards.map((useClass) => ({ provide: APP_GUARD, useClass })),
-      }).compile();
-      app = testing.createNestApplication<INestApplication>(adapter(), { logger: false });
+      })
+        .setLogger(silent)
+        .compile();
+      app = testing.createNestApplication(adapter());
       await app.listen(0, '127.0.0.1');
-      const { port } = app.getHttpServer().address() as AddressInfo;
-      url = `http://127.0.0.1:${port}`;
+      url = await app.getUrl();
     };
     beforeAll(() => start());
     afterAll(() => app.close());

@@ -1,4 +1,3 @@
-import type { AddressInfo } from 'node:net';
 import { Controller, Get } from '@nestjs/common';
 import { ManualClock, RedisUnavailableError } from '@redstart/redis-core';
 import { describeOn, FaultProxy, standalone } from '@redstart/redis-testing';
@@ -73,11 +72,11 @@ describeOn(standalone)('while Redis does not answer', (redis) => {
 
   it('routes answer 503 or go on without fields', async () => {
     await app.listen(0, '127.0.0.1');
-    const { port } = app.getHttpServer().address() as AddressInfo;
+    const url = await app.getUrl();
     using silence = proxy.blackhole();
-    const closed = await fetch(`http://127.0.0.1:${port}/closed`);
+    const closed = await fetch(`${url}/closed`);
     expect([closed.status, closed.headers.get('retry-after')]).toEqual([503, '1']);
-    const open = await fetch(`http://127.0.0.1:${port}/open`);
+    const open = await fetch(`${url}/open`);
     expect([open.status, open.headers.get('ratelimit')]).toEqual([200, null]);
     expect(silence.injected).toBeGreaterThan(0);
   });

@@ -1,8 +1,7 @@
-import type { ModuleMetadata } from '@nestjs/common';
+import type { LoggerService, ModuleMetadata } from '@nestjs/common';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { Test } from '@nestjs/testing';
-import { RedisModule } from '@redstart/redis-core';
-import type { TopologyConnection } from '@redstart/redis-testing';
+import { RedisModule, type RedisModuleOptions } from '@redstart/redis-core';
 import { createPolicies, RedisRateLimitModule, slidingWindow, type RateLimitOptions } from '../src/index.js';
 
 export type TestApp = NestExpressApplication;
@@ -12,9 +11,12 @@ export const testPolicies = createPolicies({
   search: slidingWindow({ limit: 5, window: '1h' }),
 });
 
-/** An application with Redis and the limits; `logger: false` keeps expected errors out of the output. */
+/** Errors are expected here, so they stay out of the output. */
+export const silent: LoggerService = { log: () => undefined, warn: () => undefined, error: () => undefined };
+
+/** An application with Redis and the limits. */
 export async function startApp(
-  connection: TopologyConnection,
+  connection: Omit<RedisModuleOptions, 'namespace'>,
   { policies = testPolicies, ...options }: Partial<RateLimitOptions>,
   metadata: ModuleMetadata = {},
 ): Promise<TestApp> {
@@ -26,7 +28,7 @@ export async function startApp(
       ...(metadata.imports ?? []),
     ],
   });
-  const app = (await testing.compile()).createNestApplication<NestExpressApplication>({ logger: false });
+  const app = (await testing.setLogger(silent).compile()).createNestApplication<NestExpressApplication>();
   try {
     return await app.init();
   } catch (error) {

@@ -143,6 +143,27 @@ describeOn(standalone, cluster)('recovery of entries', (redis) => {
     expect(await pending(client)).toMatchObject([{ id, consumer: 'thief' }]);
   });
 
+  it('leaves an entry alone that was taken a moment ago, before it can know', async () => {
+    let fail: ((error: Error) => void) | undefined;
+    const failing = consumerClass(() => new Promise<void>((_, reject) => (fail = reject)));
+    const app = await startApp({
+      connection: redis.connection,
+      streams: [orders],
+      consumers: [failing],
+      options: { retry: { attempts: 1 }, minIdle: '60s' },
+    });
+    const { id } = await app.get<Orders>(getStreamToken(orders)).publish('order.created', { id: 1 });
+    await eventually(() => fail !== undefined);
+    const client = redis.client();
+    await client.call('xclaim', ordersKey, 'billing', 'thief', 0, id);
+    fail?.(new Error('too late'));
+    // Everything is settled when the application has closed.
+    await closeApps();
+
+    expect(await client.exists(billingDeadLetters)).toBe(0);
+    expect(await pending(client)).toMatchObject([{ id, consumer: 'thief' }]);
+  });
+
   it('gives up an entry unseen that was delivered too often', async () => {
     const client = redis.client();
     const id = (await client.xadd(ordersKey, '*', 't', 'order.created', 'd', '{"id":1}')) ?? '';

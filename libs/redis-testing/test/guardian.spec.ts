@@ -1,4 +1,8 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { eventually } from '../src/index.js';
+import { findServerBinary } from '../src/server/server-binary.js';
 import { Child, compileLibrary } from './support/child.js';
 import { exists } from './support/observe.js';
 
@@ -12,13 +16,13 @@ afterAll(async () => {
   await library.remove();
 });
 
-const start = async (...args: string[]) => {
-  const child = await Child.start(library.entry, ...args);
+const start = async (args: readonly string[], env: NodeJS.ProcessEnv = {}) => {
+  const child = await Child.start(library.entry, args, env);
   children.push(child);
   return child;
 };
 const withServer = async (...args: string[]) => {
-  const child = await start(...args);
+  const child = await start(args);
   return { child, pid: await eventually(() => child.serverPid, { within: 10_000 }) };
 };
 const nothingIsLeft = async (child: Child) => {
@@ -58,13 +62,27 @@ describe('a process that never calls stop()', () => {
     expect(exists(pid)).toBe(false);
   });
 
-  it('does so when it is killed at any moment of the start', async () => {
-    for (const delays of [
-      [0, 5, 10, 20],
-      [2, 7, 14, 30],
-    ]) {
-      const all = await Promise.all(delays.map((delay) => start('killed-while-starting', String(delay))));
-      await Promise.all(all.map(nothingIsLeft));
+  it('does so when it is killed while the server is starting', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'redis-testing-spec-'));
+    try {
+      const slow = join(folder, 'slow-server');
+      await writeFile(slow, `#!/bin/sh\nsleep 0.5\nexec "${findServerBinary()}" "$@"\n`, { mode: 0o755 });
+      const child = await start(['killed'], { REDIS_SERVER_BIN: slow });
+      const isStarting = async () => (await child.leftovers()).some((line) => line.includes(`/bin/sh ${slow}`));
+      await eventually(isStarting, { within: 10_000, every: 5 });
+      child.process.kill('SIGKILL');
+      expect(() => child.serverPid).toThrow(); // it was not ready
+      await nothingIsLeft(child);
+    } finally {
+      await rm(folder, { recursive: true });
     }
+  });
+
+  it.each([
+    [0, 8, 16, 24],
+    [4, 12, 20, 40],
+  ])('does so when it is killed %i, %i, %i or %i ms after the call of start()', async (...delays) => {
+    const all = await Promise.all(delays.map((delay) => start(['killed-while-starting', String(delay)])));
+    await Promise.all(all.map(nothingIsLeft));
   });
 });

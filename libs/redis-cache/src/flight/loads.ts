@@ -78,7 +78,7 @@ export class Loads {
       return sharedWith === 'none' || (sharedWith === 'early' && late) ? 'look-again' : { value: copy() };
     } catch (error) {
       // The subscriber of an Observable left: that is the end of its call, not of those who shared the load.
-      if (false) return 'look-again';
+      if (error instanceof MethodCancelledError) return 'look-again';
       throw error;
     }
   }

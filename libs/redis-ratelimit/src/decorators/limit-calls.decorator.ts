@@ -7,14 +7,21 @@ import type { RateLimitService } from '../ratelimit.service.js';
 import { getRateLimitToken } from '../ratelimit.tokens.js';
 import { policyReference, type PolicyArgument } from './inline-policy.js';
 
-export interface LimitCallsOptions<A extends unknown[]> {
+export interface LimitCallsOptions<A extends unknown[], C extends unknown[] = A> {
   /** For whom a call is counted, from its first arguments. */
   key: KeyOf<A, MaybeKey>;
   /** Units that a call takes, or how to read them from the first arguments. @default 1 */
-  cost?: number | KeyOf<A, number>;
+  cost?: number | KeyOf<C, number>;
   /** The name of the RedisRateLimitModule that holds the policy. @default 'default' */
   limiter?: string;
 }
+
+/** The arguments that both functions read: the longer list, if the shorter one begins it. */
+type LongerOf<A extends unknown[], C extends unknown[]> = C extends [...A, ...unknown[]]
+  ? C
+  : A extends [...C, ...unknown[]]
+    ? A
+    : never;
 
 /** A `@LimitCalls`, for the check at boot. */
 export interface DeclaredCallLimit {
@@ -36,10 +43,14 @@ const callLimitsKey = Symbol('@LimitCalls');
  * @LimitCalls('quotes', { key: (airline: string) => ['airline', airline] })
  * async quote(airline: string, flight: Flight): Promise<Quote> { … }
  */
-export function LimitCalls<A extends unknown[]>(
+export function LimitCalls<A extends unknown[], C extends unknown[] = []>(
   policy: PolicyArgument,
-  options: LimitCallsOptions<A>,
-): KeyedMethodDecorator<A> {
+  options: LimitCallsOptions<A, C>,
+): KeyedMethodDecorator<LongerOf<A, C>>;
+export function LimitCalls(
+  policy: PolicyArgument,
+  options: LimitCallsOptions<unknown[]>,
+): KeyedMethodDecorator<unknown[]> {
   const decorator = '@LimitCalls';
   checkKnownKeys(options, ['key', 'cost', 'limiter'], decorator);
   const { key: keyOf, cost = 1, limiter = 'default' } = options;
@@ -47,7 +58,7 @@ export function LimitCalls<A extends unknown[]>(
 
   return (target, method, descriptor) => {
     const reference = policyReference(policy, `${target.constructor.name}.${String(method)}`, decorator);
-    bindMethod<RateLimitService, A>({
+    bindMethod<RateLimitService>({
       decorator,
       runtime: getRateLimitToken(limiter),
       module: 'RedisRateLimitModule.forRoot()',

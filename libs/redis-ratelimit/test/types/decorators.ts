@@ -10,7 +10,7 @@ import {
   type RateLimitService,
 } from '../../src/index.js';
 
-const policies = createPolicies({
+export const policies = createPolicies({
   api: slidingWindow({ limit: 100, window: '1m' }),
   login: all(slidingWindow({ limit: 5, window: '1m' }), slidingWindow({ limit: 30, window: '1h' }), {
     onError: 'closed',
@@ -49,6 +49,12 @@ export class Calls {
   @LimitCalls('api', { key: (id: string) => id })
   async wrongType(id: number): Promise<number> {
     return Promise.resolve(id);
+  }
+
+  // @ts-expect-error the cost wants a number, the method has a string
+  @LimitCalls('api', { key: (id: string) => id, cost: (_: string, seats: number) => seats })
+  async wrongCost(id: string, seats: string): Promise<string> {
+    return Promise.resolve(id + seats);
   }
 
   // @ts-expect-error a synchronous method can't wait for a decision

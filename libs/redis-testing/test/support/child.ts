@@ -45,9 +45,10 @@ export class Child {
     readonly folder: string,
     library: string,
     args: readonly string[],
+    env: NodeJS.ProcessEnv,
   ) {
     this.process = spawn(process.execPath, [join(import.meta.dirname, 'start-server.mjs'), library, ...args], {
-      env: { ...process.env, NODE_OPTIONS: '', TMPDIR: folder },
+      env: { ...process.env, NODE_OPTIONS: '', ...env, TMPDIR: folder },
       stdio: ['ignore', 'pipe', 'ignore'],
       detached: true, // a process group of its own, to be killed as a whole
     });
@@ -55,8 +56,8 @@ export class Child {
     this.ended = once(this.process, 'close');
   }
 
-  static async start(library: string, ...args: string[]): Promise<Child> {
-    return new Child(await mkdtemp(join(tmpdir(), 'redis-testing-child-')), library, args);
+  static async start(library: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Child> {
+    return new Child(await mkdtemp(join(tmpdir(), 'redis-testing-child-')), library, args, env);
   }
 
   /** The pid of the server, once the child has told it. */
