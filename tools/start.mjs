@@ -64,7 +64,9 @@ async function findRedis(say) {
 async function build(guard, say) {
   say('building …');
   keepOnlyOwnCache();
-  const nx = startNx(guard, ['run', `${APP}:build`, '--outputStyle=static'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const nx = startNx(guard, ['run', `${APP}:build`, '--outputStyle=static', '--skip-sync'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const { code, output } = await outputOf(nx);
   if (code !== 0) throw new SetupError(`${output.trim()}\n\nThe build failed, its reason is above.`);
 }

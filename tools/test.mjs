@@ -73,7 +73,7 @@ async function checkReferences(guard) {
   const code = await exitCode(startNx(guard, ['sync:check']));
   return code === 0
     ? passed('references')
-    : failed('references', 'tsconfig references are out of date: run npx nx sync');
+    : failed('references', `nx sync:check has failed (exit code ${code}), see above`);
 }
 
 /** The tests of these tools, run by Node itself, since they have to work before anything is installed. */
@@ -100,7 +100,7 @@ async function findRedis(rows, say) {
     return redis;
   } catch (error) {
     say(`\n${error.message}`);
-    rows.push(failed('Redis', error.message.split('\n')[0]));
+    rows.push(failed('Redis', 'there is none to test with, see above'));
     rows.push(...TEST_TARGETS.map((target) => skipped(`${target} of every project`, 'there is no Redis to test with')));
     return undefined;
   }
@@ -115,7 +115,10 @@ async function runTargets(targets, projects, redis, guard) {
   const code = await exitCode(startNx(guard, args, { env: testEnvironment(redis, report) }));
   const tasks = JSON.parse(takeText(report) || '[]');
   // Without a single task nothing has been checked, whatever the exit code says.
-  if (tasks.length === 0) return failed('nx', `ran no task (exit code ${code}), see above`);
+  if (tasks.length === 0) {
+    const asked = projects.length > 0 ? ` for ${projects.join(', ')}` : '';
+    return failed('nx', `ran no task${asked} (exit code ${code}), see above`);
+  }
   const readResults = (task) => resultsOf(task, began);
   const rows = rowsOf(tasks, { targets, testTargets: TEST_TARGETS, readResults });
   if (code !== 0 && sum(rows).failed === 0) rows.push(failed('nx', `exit code ${code} although no task has failed`));

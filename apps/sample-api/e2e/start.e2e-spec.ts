@@ -1,7 +1,14 @@
+import { RedisServer } from '@redstart/redis-testing';
 import { temporaryDataFolder } from './support/data-folder.js';
 import { BuiltProcess, occupyPort, serveEmbedded, startApi } from './support/processes.js';
 
-const REDIS_URL = 'redis://127.0.0.1:6379';
+let redis: RedisServer;
+let REDIS_URL: string;
+beforeAll(async () => {
+  redis = await RedisServer.start();
+  REDIS_URL = redis.url;
+});
+afterAll(() => redis.stop());
 
 describe('a start that can not succeed', () => {
   const failure = async (environment: NodeJS.ProcessEnv) => {
@@ -23,6 +30,25 @@ describe('a start that can not succeed', () => {
   it('says that the database is out of reach, and where it was looked for', async () => {
     const line = await failure({ DATABASE_URL: 'postgres://app:s3cret@127.0.0.1:1/flights', REDIS_URL });
     expect(line).toMatch(/^The database at 127\.0\.0\.1:1\/flights \(DATABASE_URL\) can't be used: .*ECONNREFUSED/);
+  });
+
+  it('says that Redis is out of reach, and where it was looked for', async () => {
+    await using folder = await temporaryDataFolder();
+    const { served, url } = await serveEmbedded(folder.path);
+    await using _served = served;
+    const line = await failure({ DATABASE_URL: url, REDIS_URL: 'redis://:s3cret@127.0.0.1:1' });
+    expect(line).toMatch(
+      /^Redis at 127\.0\.0\.1:1 could not be reached within 5000 ms\. .*ECONNREFUSED.* \(REDIS_URL\)$/m,
+    );
+  });
+
+  it('says that Redis refuses the password', async () => {
+    await using folder = await temporaryDataFolder();
+    const { served, url } = await serveEmbedded(folder.path);
+    await using _served = served;
+    await using guarded = await RedisServer.start({ password: 'right' });
+    const line = await failure({ DATABASE_URL: url, REDIS_URL: `redis://:s3cret@127.0.0.1:${guarded.port}` });
+    expect(line).toMatch(/refuses the connection: WRONGPASS/);
   });
 
   it('says that the port is in use', async () => {

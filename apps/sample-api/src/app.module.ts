@@ -9,6 +9,7 @@ import { FlightsModule } from './flights/flights.module.js';
 import { HealthModule } from './health/health.module.js';
 import { ProblemFilter } from './problem/problem.filter.js';
 import { RequestValidationPipe } from './problem/request-validation.pipe.js';
+import { redisModules } from './redis/redis.modules.js';
 import { TicketsModule } from './tickets/tickets.module.js';
 
 @Module({})
@@ -19,6 +20,7 @@ export class AppModule {
       imports: [
         ConfigModule.forRoot(config),
         DatabaseModule,
+        ...redisModules(config),
         AirportsModule,
         FlightsModule,
         BookingsModule,

@@ -8,7 +8,12 @@ const valid = {
 
 describe('the configuration', () => {
   it('has defaults for everything but the two addresses', () => {
-    expect(AppConfig.from(valid)).toMatchObject({ port: 3000, host: undefined, databasePoolSize: 10 });
+    expect(AppConfig.from(valid)).toMatchObject({
+      port: 3000,
+      host: undefined,
+      databasePoolSize: 10,
+      searchesPerMinute: 60,
+    });
   });
 
   it('takes an empty variable as not set', () => {

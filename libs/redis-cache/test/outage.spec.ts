@@ -71,6 +71,7 @@ describeOn(standalone)('outage', (redis) => {
     expect(performance.now() - before).toBeLessThan(budget + slack);
     expect(app.cache.stats()).toMatchObject({ errors: 1, stores: 0 });
     expect(faultsInjected[0]?.injected).toBeGreaterThan(0);
+    faultsInjected[0]?.stop(); // or closing would wait for it
   });
 
   it.each(faults.filter(([how]) => how !== 'slow'))(

@@ -46,8 +46,9 @@ export { createCompression, type Compression, type CompressionOptions } from './
 export { LeaseRenewer, type Renewal, type RenewalGroup } from './lease/lease-renewer.js';
 
 export { bindMethod } from './binding/bind-method.js';
+export { injectRuntime } from './binding/runtime-property.js';
 export type { MethodBinding, MethodCall } from './binding/method-binding.js';
-export type { KeyedMethodDecorator, KeyOf } from './binding/key-of.js';
+export type { KeyDoesNotFit, KeyedMethodDecorator, KeyOf } from './binding/key-of.js';
 export { MethodCancelledError, MethodResultError, UnboundMethodError } from './binding/binding.errors.js';
 export { RedstartExceptionFilter } from './http/redstart-exception.filter.js';
 export { operationChannel, traceOperation, type OperationContext } from './telemetry/channels.js';

@@ -2,6 +2,8 @@
 export interface ErrorResponse {
   /** The HTTP status code. */
   readonly status: number;
+  /** A URI that names the kind of problem: `type` of the problem body. @default 'about:blank' */
+  readonly type?: string;
   /** The short, stable summary: `title` of the problem body. */
   readonly title: string;
   /** When to try again, in milliseconds: becomes `Retry-After`, rounded up to whole seconds and at least 1. */

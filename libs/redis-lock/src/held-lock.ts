@@ -146,9 +146,7 @@ export class HeldLock implements Lock {
   async #extend(ttlMs: number): Promise<void> {
     const { clock } = this.#runtime;
     const sentAt = clock.now();
-    const extended = await Promise.all(
-      this.#parts.map((keys) => extend(this.#runtime, keys, this.#owner, ttlMs)),
-    );
+    const extended = await Promise.all(this.#parts.map((keys) => extend(this.#runtime, keys, this.#owner, ttlMs)));
     if (!this.isHeld) return; // Too late: the signal has aborted already, or the holder has let go.
     if (extended.includes(false)) {
       this.#lose('taken');

@@ -42,7 +42,12 @@ export interface ResolvedLockCall {
   readonly signal: AbortSignal | undefined;
 }
 
-const defaults = { ttl: '30s', waitTimeout: '10s', queueLease: '5s', claimTtl: '2s' } as const satisfies RedisLockOptions;
+const defaults = {
+  ttl: '30s',
+  waitTimeout: '10s',
+  queueLease: '5s',
+  claimTtl: '2s',
+} as const satisfies RedisLockOptions;
 const moduleKeys = ['ttl', 'waitTimeout', 'commandTimeout', 'queueLease', 'claimTtl'];
 const callKeys = ['ttl', 'waitTimeout', 'autoExtend', 'signal'];
 const shortestTtlMs = 100;
@@ -75,9 +80,7 @@ export function resolveLockCall(
   return {
     ttlMs: ttl === undefined ? fallback.ttlMs : lockTtlMs(ttl, `${where}.ttl`),
     waitTimeoutMs:
-      waitTimeout === undefined
-        ? fallback.waitTimeoutMs
-        : durationMs(waitTimeout, `${where}.waitTimeout`, { min: 0 }),
+      waitTimeout === undefined ? fallback.waitTimeoutMs : durationMs(waitTimeout, `${where}.waitTimeout`, { min: 0 }),
     autoExtend,
     signal,
   };

@@ -1,11 +1,16 @@
-import type { BeforeApplicationShutdown, OnApplicationShutdown, OnModuleDestroy } from '@nestjs/common';
+import type { BeforeApplicationShutdown, OnModuleDestroy } from '@nestjs/common';
 import { InvalidKeyError, type Key, type RedisConnection } from '@redstart/redis-core';
 import { acquireLocks, type AcquireOutcome } from './acquire-locks.js';
 import { listKeys, type LockKey } from './keys.js';
 import type { Lock } from './lock.js';
 import { LockNotAcquiredError, LockTimeoutError } from './lock.errors.js';
 import { LockRuntime } from './lock-runtime.js';
-import { resolveLockCall, type LockCallOptions, type ResolvedLockCall, type ResolvedLockOptions } from './lock.options.js';
+import {
+  resolveLockCall,
+  type LockCallOptions,
+  type ResolvedLockCall,
+  type ResolvedLockOptions,
+} from './lock.options.js';
 import { parseOwner, type LockHolder } from './owner.js';
 import { runHolding } from './run-holding.js';
 import { forceRelease } from './scripts/force-release.js';
@@ -30,13 +35,17 @@ export interface LockState {
  *
  * - *open*: from the start.
  * - *draining*: from `onModuleDestroy`. Whoever waits is refused, free locks can still be taken, held ones go on: requests in flight still end well.
- * - *closed*: at `onApplicationShutdown`, after the last request. What is still held then is aborted and released.
+ * - *closed*: when the connection closes, after the last request. What is still held then is aborted and released.
  */
-export class LockService implements OnModuleDestroy, BeforeApplicationShutdown, OnApplicationShutdown {
+export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
   readonly #runtime: LockRuntime;
 
   constructor(connection: RedisConnection, options: ResolvedLockOptions) {
     this.#runtime = new LockRuntime(connection, options);
+    // Requests in flight may still take locks, so what is left is given back as late as Redis allows.
+    connection.beforeClose(async () => {
+      await Promise.all([...this.#runtime.held].map((lock) => lock.surrender()));
+    });
   }
 
   /**
@@ -148,17 +157,13 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown, 
     return forceRelease(this.#runtime, this.#runtime.keysOf(key));
   }
 
-  onModuleDestroy(): void {
+  async onModuleDestroy(): Promise<void> {
     const { waitingRoom } = this.#runtime;
-    waitingRoom.close(({ key }) => new LockNotAcquiredError(key, 'shutdown'));
+    await waitingRoom.close(({ key }) => new LockNotAcquiredError(key, 'shutdown'));
   }
 
   async beforeApplicationShutdown(): Promise<void> {
     await this.#runtime.finishDuties();
-  }
-
-  async onApplicationShutdown(): Promise<void> {
-    await Promise.all([...this.#runtime.held].map((lock) => lock.surrender()));
   }
 
   async #acquire(key: LockKey, call: ResolvedLockCall) {

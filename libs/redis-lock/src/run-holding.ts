@@ -54,5 +54,5 @@ async function releaseQuietly(lock: HeldLock): Promise<boolean | undefined> {
 }
 
 function isAbort(error: unknown): boolean {
-  return error instanceof Error && error.name === 'AbortError';
+  return typeof error === 'object' && error !== null && 'name' in error && error.name === 'AbortError';
 }

@@ -1,5 +1,5 @@
 import { InvalidKeyError } from '@redstart/redis-core';
-import { LockTimeoutError } from '@redstart/redis-lock';
+import { LockTimeoutError } from '../src/index.js';
 import { cluster, describeOn, eventually, standalone } from '@redstart/redis-testing';
 import { deferred, failureOf, startHost, type Host } from './support.js';
 
@@ -57,7 +57,9 @@ describeOn(standalone, cluster)('several locks', (redis) => {
   it('keeps the ones it has alive while it waits for the rest', async () => {
     const held = await other.locks.acquire('b');
     const acquired = host.locks.acquire([['a'], ['b']], { ttl: 300, waitTimeout: '5s' });
-    await eventually(async () => expect((await host.locks.inspect('b'))?.waiting).toBe(1));
+    await eventually(async () => {
+      expect((await host.locks.inspect('b'))?.waiting).toBe(1);
+    });
     const { fencingToken } = (await host.locks.inspect('a')) ?? {};
     const until = performance.now() + 700;
     while (performance.now() < until) expect(await other.locks.tryAcquire('a')).toBeNull();
@@ -93,6 +95,8 @@ describeOn(standalone, cluster)('several locks', (redis) => {
     await started.promise;
     await redis.client().del('shop:lock:{b}');
     expect(await rejected).toMatchObject({ code: 'LOCK_LOST', reason: 'taken' });
-    await eventually(async () => expect(await redis.client().exists('shop:lock:{a}')).toBe(0));
+    await eventually(async () => {
+      expect(await redis.client().exists('shop:lock:{a}')).toBe(0);
+    });
   });
 });

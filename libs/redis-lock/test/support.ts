@@ -1,7 +1,7 @@
 import type { DynamicModule, INestApplicationContext, Provider, Type } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { RedisModule, type RedisModuleOptions } from '@redstart/redis-core';
-import { RedisLockModule, LockService, type RedisLockOptions } from '@redstart/redis-lock';
+import { RedisLockModule, LockService, type RedisLockOptions } from '../src/index.js';
 
 type Target = Omit<RedisModuleOptions, 'namespace'>;
 
@@ -18,7 +18,8 @@ export async function startHost(
 ): Promise<Host> {
   const imports: (Type | DynamicModule)[] = [
     RedisModule.forRoot({ namespace: 'shop', ...target }),
-    RedisLockModule.forRoot(options),
+    // The budgets of the short ttls used here would be too tight for a busy machine.
+    RedisLockModule.forRoot({ commandTimeout: '1s', ...options }),
   ];
   const app = await Test.createTestingModule({ imports, providers }).compile();
   await app.init();

@@ -2,12 +2,31 @@ import { Controller, Get, Injectable, Module, type Type } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { RedisModule } from '@redstart/redis-core';
 import { describeOn, standalone } from '@redstart/redis-testing';
-import { LimitCalls, RateLimit, RateLimitService, RedisRateLimitModule, SkipRateLimit } from '../src/index.js';
+import {
+  createPolicies,
+  getRateLimitToken,
+  LimitCalls,
+  RateLimit,
+  RateLimitService,
+  RedisRateLimitModule,
+  SkipRateLimit,
+  slidingWindow,
+} from '../src/index.js';
 import { startApp, testPolicies } from './test-app.js';
 
 @Controller()
 class LimitedController {
   @RateLimit('api')
+  @Get()
+  get() {
+    return 1;
+  }
+}
+
+@Controller('other')
+class OtherController {
+  @RateLimit('other', { limiter: 'second' })
+  @SkipRateLimit('api')
   @Get()
   get() {
     return 1;
@@ -148,14 +167,18 @@ describeOn(standalone)('the boot', (redis) => {
         redisModule(),
         RedisRateLimitModule.forRootAsync({
           name: 'second',
-          useFactory: () => Promise.resolve({ policies: testPolicies }),
+          useFactory: () =>
+            Promise.resolve({ policies: createPolicies({ other: slidingWindow({ limit: 1, window: '1h' }) }) }),
         }),
         RedisRateLimitModule.forRoot({ policies: testPolicies }),
-        moduleOf([LimitedController]),
+        moduleOf([LimitedController, OtherController]),
       ],
     }).compile();
     const app = await testing.init();
     expect((await app.get(RateLimitService).peek('api', 'x')).allowed).toBe(true);
+    const other = app.get<RateLimitService>(getRateLimitToken('second'));
+    expect((await other.peek('other', 'x')).limit).toBe(1);
+    await expect(app.get(RateLimitService).peek('other', 'x')).rejects.toThrow('no rate limit policy');
     await app.close();
   });
 });

@@ -59,7 +59,7 @@ describeOn(standalone, cluster)('the script of the sliding window', (redis) => {
           }
         },
       ),
-      { numRuns: 40, endOnFailure: true },
+      { numRuns: 20, endOnFailure: true },
     );
     expect(denials).toBeGreaterThan(0);
   });

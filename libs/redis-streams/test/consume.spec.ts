@@ -58,7 +58,7 @@ describeOn(standalone, cluster)('consume', (redis) => {
   });
 
   it('acknowledges only when the promise of the handler has resolved', async () => {
-    let finish: () => void = () => undefined;
+    let finish: (() => void) | undefined;
     @StreamConsumer(orders, { group: 'billing' })
     class Billing {
       @StreamHandler(orders.event('order.created'))
@@ -70,10 +70,9 @@ describeOn(standalone, cluster)('consume', (redis) => {
     const { id } = await producer.publish('order.created', { id: 1 });
     const client = redis.client();
 
-    await eventually(async () => {
-      expect(await pending(client)).toMatchObject([{ id, deliveries: 1 }]);
-    });
-    finish();
+    await eventually(() => finish !== undefined);
+    expect(await pending(client)).toMatchObject([{ id, deliveries: 1 }]);
+    finish?.();
     await eventually(async () => (await pending(client)).length === 0);
   });
 

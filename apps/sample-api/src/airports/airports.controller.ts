@@ -1,5 +1,6 @@
 import { Controller, Get, Param, Query } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { by, RateLimit } from '@redstart/redis-ratelimit';
 import { z } from 'zod';
 import { ApiCommonProblems, ApiNotFoundProblem } from '../problem/api-problem.decorator.js';
 import {
@@ -24,6 +25,7 @@ export class AirportsController {
   constructor(private readonly airports: AirportsService) {}
 
   @Get()
+  @RateLimit('search', { key: by.ip() })
   @ApiOperation({ summary: 'Search airports by code, name or city' })
   @ApiOkResponse({
     standardSchema: z.array(airportSchema),

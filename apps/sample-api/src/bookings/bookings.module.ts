@@ -1,7 +1,13 @@
 import { Module } from '@nestjs/common';
+import { RedisStreamsModule } from '@redstart/redis-streams';
 import { BookingsController } from './bookings.controller.js';
 import { BookingsRepository } from './bookings.repository.js';
 import { BookingsService } from './bookings.service.js';
+import { bookingEvents } from './bookings.stream.js';
 
-@Module({ controllers: [BookingsController], providers: [BookingsService, BookingsRepository] })
+@Module({
+  imports: [RedisStreamsModule.forFeature([bookingEvents])],
+  controllers: [BookingsController],
+  providers: [BookingsService, BookingsRepository],
+})
 export class BookingsModule {}

@@ -1,19 +1,46 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
+import { RedisUnavailableError } from '@redstart/redis-core';
+import { WithLock } from '@redstart/redis-lock';
+import { InjectStream, StreamProducer } from '@redstart/redis-streams';
 import { UnknownResourceProblem } from '../problem/problem.js';
 import type { Booking, BookingRequest } from './bookings.dto.js';
 import { BookingsRepository } from './bookings.repository.js';
+import { bookingEvents } from './bookings.stream.js';
 
 @Injectable()
 export class BookingsService {
-  constructor(private readonly bookings: BookingsRepository) {}
+  readonly #logger = new Logger('Bookings');
 
+  constructor(
+    private readonly bookings: BookingsRepository,
+    @InjectStream(bookingEvents) private readonly events: StreamProducer<typeof bookingEvents>,
+  ) {}
+
+  /**
+   * Sells a seat and announces it. One request at a time tries for a seat: the others hear at once that somebody is at it, instead of
+   * queueing in the database. What decides in the end is the constraint there.
+   */
+  @WithLock(({ flightId, seat }: BookingRequest) => ['seat', flightId, seat], { onLocked: 'throw' })
   async book(request: BookingRequest): Promise<Booking> {
-    return this.bookings.create(request);
+    const booking = await this.bookings.create(request);
+    await this.#announce(booking.id);
+    return booking;
   }
 
+  /** Not cached: its reader is waiting for the ticket to appear. */
   async find(id: string): Promise<Booking> {
     const booking = await this.bookings.findById(id);
     if (!booking) throw new UnknownResourceProblem('booking', id);
     return booking;
+  }
+
+  /** The seat is sold whatever becomes of the message: a failure to publish must not tell the passenger otherwise. */
+  async #announce(bookingId: string): Promise<void> {
+    try {
+      await this.events.publish('booking.created', { bookingId }, { messageId: bookingId });
+    } catch (error) {
+      if (!(error instanceof RedisUnavailableError)) throw error;
+      this.#logger.error(`Booking ${bookingId} could not be announced, its ticket is not issued: ${error.message}`);
+    }
   }
 }

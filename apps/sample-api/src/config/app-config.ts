@@ -18,6 +18,7 @@ const variables = {
   DATABASE_URL: { schema: urlWith('postgres:', 'postgresql:'), expected: 'must be a postgres:// URL' },
   DATABASE_POOL_SIZE: { schema: integer(1, 100).default(10), expected: 'must be an integer from 1 to 100' },
   REDIS_URL: { schema: urlWith('redis:', 'rediss:'), expected: 'must be a redis:// or rediss:// URL' },
+  SEARCHES_PER_MINUTE: { schema: integer(1, 1_000_000).default(60), expected: 'must be an integer from 1 to 1000000' },
 };
 
 const environmentSchema = z.object({
@@ -26,6 +27,7 @@ const environmentSchema = z.object({
   DATABASE_URL: variables.DATABASE_URL.schema,
   DATABASE_POOL_SIZE: variables.DATABASE_POOL_SIZE.schema,
   REDIS_URL: variables.REDIS_URL.schema,
+  SEARCHES_PER_MINUTE: variables.SEARCHES_PER_MINUTE.schema,
 });
 
 /** The validated configuration; also the token under which it is injected. */
@@ -36,6 +38,8 @@ export class AppConfig {
   readonly databaseUrl: string;
   readonly databasePoolSize: number;
   readonly redisUrl: string;
+  /** How many searches one address may make in any minute. */
+  readonly searchesPerMinute: number;
 
   private constructor(values: z.infer<typeof environmentSchema>) {
     this.port = values.PORT;
@@ -43,6 +47,7 @@ export class AppConfig {
     this.databaseUrl = values.DATABASE_URL;
     this.databasePoolSize = values.DATABASE_POOL_SIZE;
     this.redisUrl = values.REDIS_URL;
+    this.searchesPerMinute = values.SEARCHES_PER_MINUTE;
     Object.freeze(this);
   }
 

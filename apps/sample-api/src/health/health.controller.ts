@@ -1,6 +1,7 @@
 import { Controller, Get, ServiceUnavailableException } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { type HealthCheckResult, HealthCheckService } from '@nestjs/terminus';
+import { RedisHealthIndicator } from '@redstart/redis-core/terminus';
 import { ApiUnhealthyProblem } from '../problem/api-problem.decorator.js';
 import { DatabaseHealth } from './database.health.js';
 import { UnhealthyProblem } from './health.errors.js';
@@ -11,6 +12,7 @@ export class HealthController {
   constructor(
     private readonly health: HealthCheckService,
     private readonly database: DatabaseHealth,
+    private readonly redis: RedisHealthIndicator,
   ) {}
 
   @Get()
@@ -22,7 +24,7 @@ export class HealthController {
   @ApiUnhealthyProblem()
   async check(): Promise<HealthCheckResult> {
     try {
-      return await this.health.check([() => this.database.check()]);
+      return await this.health.check([() => this.database.check(), () => this.redis.isHealthy('redis')]);
     } catch (error) {
       if (error instanceof ServiceUnavailableException) throw new UnhealthyProblem(error.getResponse());
       throw error;

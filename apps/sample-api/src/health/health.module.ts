@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
+import { RedisHealthIndicator } from '@redstart/redis-core/terminus';
 import { DatabaseHealth } from './database.health.js';
 import { HealthController } from './health.controller.js';
 
@@ -7,6 +8,6 @@ import { HealthController } from './health.controller.js';
   // The indicators log what they find themselves.
   imports: [TerminusModule.forRoot({ logger: false })],
   controllers: [HealthController],
-  providers: [DatabaseHealth],
+  providers: [DatabaseHealth, RedisHealthIndicator],
 })
 export class HealthModule {}

@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { parse } from 'csv-parse/sync';
 import type { Insertable } from 'kysely';
 import { z } from 'zod';
 import type { AirportsTable, FlightsTable, RoutesTable } from '../database/schema.js';
-import { readCsv } from './csv.js';
 
 /** The rows of one table, read from a file of the npm package `vega-datasets`. A row that is not as expected stops the loading. */
 export interface DataSet<Table extends 'airports' | 'routes' | 'flights', Row> {
@@ -52,7 +52,7 @@ export const airports: DataSet<'airports', Insertable<AirportsTable>> = {
   table: 'airports',
   file: 'airports.csv',
   async read() {
-    return Array.from(readCsv(await contentOf(this.file)), (row) => airportRow.parse(row));
+    return z.array(airportRow).parse(parse(await contentOf(this.file), { columns: true }));
   },
 };
 
@@ -60,7 +60,7 @@ export const routes: DataSet<'routes', Insertable<RoutesTable>> = {
   table: 'routes',
   file: 'flights-airport.csv',
   async read() {
-    return Array.from(readCsv(await contentOf(this.file)), (row) => routeRow.parse(row));
+    return z.array(routeRow).parse(parse(await contentOf(this.file), { columns: true }));
   },
 };
 

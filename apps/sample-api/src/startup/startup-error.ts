@@ -1,4 +1,5 @@
 import { types } from 'node:util';
+import { RedstartError } from '@redstart/redis-core';
 
 /** The application can't start for a reason that the operator can act on. Its message is one line and holds no secret. */
 export class StartupError extends Error {
@@ -11,6 +12,8 @@ export class StartupError extends Error {
  */
 export function describeStartupFailure(error: unknown): string {
   if (error instanceof StartupError) return withoutPasswords(error.message);
+  // Unreachable, or wrong credentials. Its message is one line, names host and port, and never a password.
+  if (error instanceof RedstartError) return `${error.message} (REDIS_URL)`;
   if (hasCode(error, 'EADDRINUSE')) {
     return `Port ${error.port ?? '?'} is already in use. Stop the other program, or choose another port with PORT.`;
   }

@@ -6,6 +6,7 @@ import {
   OptionsError,
   type Duration,
   type Key,
+  type KeyDoesNotFit,
   type KeyOf,
   type MethodCall,
 } from '@redstart/redis-core';
@@ -40,11 +41,6 @@ export type CacheableDecorator<A extends unknown[], R> = <M extends (...args: ne
   propertyKey: PropertyKey,
   descriptor: TypedPropertyDescriptor<M> & (Parameters<M> extends [...A, ...unknown[]] ? unknown : KeyDoesNotFit<A>),
 ) => void;
-
-/** Never fulfilled: its name and parameters are what the compiler prints. The same as in the core's KeyedMethodDecorator, which this one narrows. */
-interface KeyDoesNotFit<A extends unknown[]> {
-  readonly 'the method does not start with the parameters of the key function': A;
-}
 
 const knownOptions = ['key', 'ttl', 'condition', 'unless', 'cache'];
 

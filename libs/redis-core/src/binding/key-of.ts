@@ -31,6 +31,6 @@ export type KeyedMethodDecorator<A extends unknown[]> = <M extends KeyableMethod
 type KeyableMethod = (...args: never[]) => Promise<unknown> | Observable<unknown>;
 
 /** Never fulfilled: its name and parameters are what the compiler prints. */
-interface KeyDoesNotFit<A extends unknown[]> {
+export interface KeyDoesNotFit<A extends unknown[]> {
   readonly 'the method does not start with the parameters of the key function': A;
 }

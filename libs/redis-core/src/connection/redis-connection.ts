@@ -34,7 +34,7 @@ export interface RedisCall {
  * - *created*: no socket yet. `connect()` opens the request client, and waits for it with `startup: 'wait'`.
  * - *open*: `call()` sends. When the connection breaks, what is in flight rejects, and the client reconnects for ever, with jitter;
  *   calls made meanwhile wait for it within their budget. After some failures in a row the breaker refuses calls at once.
- * - *closing*: `close()` stops the renewer, the pool, the subscriber and every blocking client, then `quit`s the request client;
+ * - *closing*: `close()` lets the feature libraries say goodbye ({@link beforeClose}), stops the renewer, the pool, the subscriber and every blocking client, then `quit`s the request client;
  *   what does not go within `shutdownTimeout` is cut. Calls reject.
  *
  * A client of the user's own serves the requests and is left open.
@@ -55,9 +55,11 @@ export class RedisConnection {
   readonly #options: ResolvedRedisOptions;
   readonly #breaker: Breaker;
   readonly #blocking = new Set<RedisClient>();
+  readonly #farewells: (() => Promise<void>)[] = [];
   #reader: RedisClient | undefined;
   #unguard: (() => void) | undefined;
   #closing: Promise<void> | undefined;
+  #closed = false;
 
   constructor(options: ResolvedRedisOptions) {
     this.#options = options;
@@ -96,7 +98,7 @@ export class RedisConnection {
   }
 
   get closed(): boolean {
-    return this.#closing !== undefined;
+    return this.#closed;
   }
 
   /**
@@ -141,6 +143,15 @@ export class RedisConnection {
   release(client: RedisClient): void {
     this.#blocking.delete(client);
     cutClient(client);
+  }
+
+  /**
+   * Registers what has to be said to Redis at the very end: run when the connection closes, with Redis still there, after the application's
+   * requests have ended. For what `onApplicationShutdown` of a feature library would come too late for. Its failures are ignored: they say
+   * that Redis is gone already.
+   */
+  beforeClose(farewell: () => Promise<void>): void {
+    this.#farewells.push(farewell);
   }
 
   close(): Promise<void> {
@@ -196,6 +207,8 @@ export class RedisConnection {
   }
 
   async #close(): Promise<void> {
+    await Promise.allSettled(this.#farewells.map((farewell) => farewell()));
+    this.#closed = true;
     this.leases.stop();
     const { shutdownTimeoutMs } = this.#options;
     for (const client of this.#blocking) cutClient(client);

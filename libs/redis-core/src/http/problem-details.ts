@@ -20,8 +20,8 @@ export interface ProblemDetails {
  * @param instance the path of the request, without its query, which may hold secrets
  */
 export function problemOf(error: RedstartError, instance: string): ProblemDetails {
-  const { title, status, extensions } = error.response;
-  const standard = { type: 'about:blank', title, status };
+  const { type = 'about:blank', title, status, extensions } = error.response;
+  const standard = { type, title, status };
   if (!isTellable(error.response)) return { ...standard, instance };
   const told = { ...standard, detail: error.message, code: error.code, instance };
   return { ...told, ...extensions, ...told };

@@ -72,7 +72,7 @@ export class SubscriberHub {
 
   /** Publishes to whoever listens at this moment, in the way the hub listens. Returns at once when sent; see {@link RedisConnection.call} for a budget. */
   async publish(client: RedisClient, channel: string, message: string): Promise<number> {
-    const command = (await this.#sharded()) ? 'SPUBLISH' : 'PUBLISH';
+    const command = (await this.sharded()) ? 'SPUBLISH' : 'PUBLISH';
     return Number(await client.call(command, channel, message));
   }
 
@@ -86,13 +86,15 @@ export class SubscriberHub {
     return Promise.resolve();
   }
 
-  #sharded(): Promise<boolean> {
+  /** Whether messages travel by sharded Pub/Sub: then a script that publishes has to use SPUBLISH. */
+  sharded(): Promise<boolean> {
     return isCluster(this.options.request) ? this.options.capabilities.has('SSUBSCRIBE') : Promise.resolve(false);
   }
 
   /** Puts a channel on the link that should carry it. */
   async #carry(channel: string): Promise<void> {
-    const sharded = await this.#sharded();
+    const sharded = await this.sharded();
+    if (this.#closed) throw new Error('closed meanwhile');
     const wanted = sharded ? this.#ownerOf(channel) : onlyLink;
     if (wanted === undefined) throw new Error(`no master is known for the slot of ${channel}`);
     const current = this.#carrier.get(channel);

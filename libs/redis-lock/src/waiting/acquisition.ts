@@ -24,8 +24,7 @@ export interface Granted {
 }
 
 export type AcquisitionResult =
-  | { readonly granted: Granted }
-  | { readonly granted: undefined; readonly holder: LockHolder | undefined };
+  { readonly granted: Granted } | { readonly granted: undefined; readonly holder: LockHolder | undefined };
 
 type Held = Extract<AcquireReply, { acquired: false }>;
 

@@ -22,6 +22,8 @@ export class WaitingRoom {
   readonly #waiters = new Map<string, Waiter>();
   readonly #ears = new Map<string, Ear>();
   #closed: { readonly reasonFor: (waiter: Waiter) => Error } | undefined;
+  /** Hears of every waiter that has left, during `close`. */
+  #onLeave: (() => void) | undefined;
 
   constructor(
     private readonly hub: SubscriberHub,
@@ -54,6 +56,7 @@ export class WaitingRoom {
 
   leave(waiter: Waiter): void {
     this.#waiters.delete(waiter.owner);
+    this.#onLeave?.();
     const ear = this.#ears.get(waiter.channel);
     if (ear?.waiters.delete(waiter) !== true || ear.waiters.size > 0) return;
     ear.closing = this.clock.after(
@@ -65,13 +68,20 @@ export class WaitingRoom {
     );
   }
 
-  /** Ends every wait, and every later one where it would begin. Locks that are free can still be taken. */
-  close(reasonFor: (waiter: Waiter) => Error): void {
+  /** Ends every wait, and every later one where it would begin; free locks can still be taken. Resolves when all who are here have left. */
+  async close(reasonFor: (waiter: Waiter) => Error): Promise<void> {
     this.#closed ??= { reasonFor };
     for (const { waiters, closing } of this.#ears.values()) {
       closing?.();
       for (const waiter of waiters) waiter.stop(reasonFor(waiter));
     }
+    const here = [...this.#waiters.keys()];
+    await new Promise<void>((resolve) => {
+      this.#onLeave = () => {
+        if (!here.some((owner) => this.#waiters.has(owner))) resolve();
+      };
+      this.#onLeave();
+    });
   }
 
   #open(channel: string): Ear {

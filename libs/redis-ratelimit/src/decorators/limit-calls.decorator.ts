@@ -29,6 +29,7 @@ export interface DeclaredCallLimit {
   readonly limiter: string;
 }
 
+/** A symbol of this file, so nobody else writes under it. */
 const callLimitsKey = Symbol('@LimitCalls');
 
 /**

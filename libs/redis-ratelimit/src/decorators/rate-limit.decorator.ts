@@ -1,5 +1,5 @@
-import { Inject, UseGuards, type Type } from '@nestjs/common';
-import { checkFunction, checkKnownKeys, OptionsError } from '@redstart/redis-core';
+import { UseGuards, type Type } from '@nestjs/common';
+import { checkFunction, checkKnownKeys, injectRuntime, OptionsError } from '@redstart/redis-core';
 import type { RequestKey } from '../http/by.js';
 import { declareLimit, declareSkip, type DeclaredLimit, type RequestCost } from '../http/declared-limits.js';
 import { RateLimitGuard } from '../http/rate-limit.guard.js';
@@ -45,7 +45,7 @@ export function RateLimit(
     declareLimit(decorated, limit);
     // Not needed by the guard: it makes a forgotten module an error at boot that names the controller.
     const token = getRateLimitToken(limiter);
-    Inject(token)(owner.prototype as object, token);
+    injectRuntime(owner.prototype as object, token);
     if (method === undefined || descriptor === undefined) UseGuards(RateLimitGuard)(owner);
     else UseGuards(RateLimitGuard)(target, method, descriptor);
   };

@@ -17,6 +17,7 @@ export interface DeclaredLimit {
 /** One `@SkipRateLimit`: some names, or all when there is none. */
 export type DeclaredSkip = readonly string[];
 
+/** Symbols of this file, so nobody else writes under them: what is read there has the type that was written. */
 const limitsKey = Symbol('@RateLimit');
 const skipsKey = Symbol('@SkipRateLimit');
 

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import type { Clock } from '@redstart/redis-core';
 import type { LocalCounter, Verdict } from '../scripts/algorithm.js';
 import { algorithms } from '../scripts/algorithms.js';
@@ -10,12 +11,11 @@ import type { LimitCharge } from '../scripts/decide.js';
  * stays bounded whoever calls, and there are no timers.
  */
 export class LocalLimiter {
-  readonly #counters = new Map<string, LocalCounter>();
-  readonly #maxKeys: number;
+  readonly #counters: LRUCache<string, LocalCounter>;
   readonly #clock: Clock;
 
   constructor(maxKeys: number, clock: Clock) {
-    this.#maxKeys = maxKeys;
+    this.#counters = new LRUCache({ max: maxKeys });
     this.#clock = clock;
   }
 
@@ -38,13 +38,7 @@ export class LocalLimiter {
 
   #counter({ key, limit }: LimitCharge): LocalCounter {
     const counter = this.#counters.get(key) ?? algorithms[limit.kind].counter(limit);
-    // A Map keeps the order of insertion, so the first key is the one unused for longest.
-    this.#counters.delete(key);
     this.#counters.set(key, counter);
-    for (const oldest of this.#counters.keys()) {
-      if (this.#counters.size <= this.#maxKeys) break;
-      this.#counters.delete(oldest);
-    }
     return counter;
   }
 }

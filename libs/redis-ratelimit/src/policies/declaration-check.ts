@@ -4,6 +4,7 @@ import { OptionsError } from '@redstart/redis-core';
 import { callLimitsAt } from '../decorators/limit-calls.decorator.js';
 import { limitsAt, skipsAt } from '../http/declared-limits.js';
 import { UnknownPolicyError } from '../ratelimit.errors.js';
+import { RateLimitService } from '../ratelimit.service.js';
 import type { PolicyReference, PolicyBook } from './policy-book.js';
 
 /** What Nest's route decorators leave on a handler, the same since Nest 5. */
@@ -69,12 +70,19 @@ export class DeclarationCheck implements OnModuleInit {
     for (const { policy, limiter } of limitsAt(place)) {
       if (limiter === this.#limiter) this.#resolve(policy, `@RateLimit on ${where}`);
     }
-    if (this.#limiter !== 'default') return;
+    const known = this.#namesOfAllModules();
     for (const name of skipsAt(place).flat()) {
-      if (!this.#book.names.includes(name)) {
-        throw new UnknownPolicyError(name, this.#book.names, `@SkipRateLimit on ${where}`);
-      }
+      if (!known.includes(name)) throw new UnknownPolicyError(name, known, `@SkipRateLimit on ${where}`);
     }
+  }
+
+  /** A skip names a policy of whichever module has it. */
+  #namesOfAllModules(): string[] {
+    const instances = [...this.#modules.values()].flatMap((module) =>
+      [...module.providers.values()].map(({ instance }): unknown => instance),
+    );
+    const services = new Set(instances.filter((instance) => instance instanceof RateLimitService));
+    return [...services].flatMap((service) => service.options.policies.names);
   }
 
   #resolve(policy: PolicyReference, where: string): void {

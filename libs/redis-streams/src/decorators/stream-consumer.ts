@@ -1,6 +1,5 @@
 import 'reflect-metadata';
-import { Inject } from '@nestjs/common';
-import { checkInteger, checkKnownKeys, checkOneOf, checkText } from '@redstart/redis-core';
+import { checkInteger, checkKnownKeys, checkOneOf, checkText, injectRuntime } from '@redstart/redis-core';
 import type { StreamDefinition } from '../definition/define-stream.js';
 import { getStreamToken } from '../streams.tokens.js';
 
@@ -51,7 +50,7 @@ export function StreamConsumer(stream: StreamDefinition, options: StreamConsumer
     // Never read: it makes Nest refuse to boot when the stream's module is missing, instead of leaving the stream unread in silence.
     const token = getStreamToken(stream);
     const prototype: unknown = target.prototype;
-    if (typeof prototype === 'object' && prototype !== null) Inject(token)(prototype, token);
+    if (typeof prototype === 'object' && prototype !== null) injectRuntime(prototype, token);
   };
 }
 

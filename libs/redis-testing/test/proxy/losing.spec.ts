@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { createConnection } from 'node:net';
 import { eventually } from '../../src/index.js';
 import { Proxied } from '../support/proxied.js';
 
@@ -28,6 +29,26 @@ describe('dropReply', () => {
     expect(redis.status).toBe('ready');
     const another = await rig.client();
     expect(await another.set('key', 'newer')).toBe('OK');
+  });
+
+  it('lets no byte of a later reply through on the silent connection', async () => {
+    await using rig = await Proxied.start();
+    const socket = createConnection({ host: rig.proxy.host, port: rig.proxy.port });
+    try {
+      let received = '';
+      socket.on('data', (chunk) => (received += chunk.toString()));
+      socket.write('PING\r\n');
+      await eventually(() => received === '+PONG\r\n');
+      rig.proxy.dropReply('SET');
+      socket.write('SET key value\r\nGET key\r\n');
+      await eventually(async () => {
+        expect(await rig.direct.info('commandstats')).toContain('cmdstat_get:calls=1');
+      });
+      await (await rig.client()).ping(); // the proxy has had its turn since
+      expect(received).toBe('+PONG\r\n');
+    } finally {
+      socket.destroy();
+    }
   });
 
   it('finds the reply in the middle of a pipeline', async () => {

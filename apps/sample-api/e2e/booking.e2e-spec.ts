@@ -1,0 +1,98 @@
+import { eventually, RedisServer } from '@redstart/redis-testing';
+import { temporaryDataFolder } from './support/data-folder.js';
+import { serveEmbedded, startApi } from './support/processes.js';
+
+interface Flight {
+  id: number;
+}
+interface Booking {
+  id: string;
+  seat: string;
+  ticket: { number: string } | null;
+}
+
+const json = async <T>(response: Response): Promise<T> => (await response.json()) as T;
+const post = (url: string, body: object) =>
+  fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+
+describe('booking a flight', () => {
+  it('goes from the search to the ticket, with every pattern of Redis on the way', async () => {
+    await using folder = await temporaryDataFolder();
+    await using redis = await RedisServer.start();
+    const { served, url } = await serveEmbedded(folder.path);
+    await using _served = served;
+    const { api, address } = await startApi({ DATABASE_URL: url, REDIS_URL: redis.url, SEARCHES_PER_MINUTE: '3' });
+    await using _api = api;
+    const stored = (pattern: string) => redis.ask((client) => client.keys(pattern));
+
+    // Search: cached by the second request, limited by the fourth.
+    const search = () => fetch(`${address}/airports?search=detroit`);
+    const found = await search();
+    expect(found.status).toBe(200);
+    expect(found.headers.get('ratelimit')).toContain('r=2');
+    expect(await json<{ code: string }[]>(found)).toContainEqual(expect.objectContaining({ code: 'DTW' }));
+    expect(await stored('flights:cache:*detroit*')).toHaveLength(1);
+    await search();
+    await search();
+    const denied = await search();
+    expect(denied.status).toBe(429);
+    expect(Number(denied.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect(denied.headers.get('content-type')).toMatch(/^application\/problem\+json/);
+
+    const [flight] = await json<Flight[]>(await fetch(`${address}/flights?origin=DTW&limit=1`));
+    if (flight === undefined) throw new Error('No flight leaves from DTW.');
+
+    // Book: one of two gets the seat, and its ticket follows by the stream.
+    const book = () =>
+      post(`${address}/bookings`, { flightId: flight.id, seat: '12a', passenger: { name: 'Amelia Earhart' } });
+    const answers = await Promise.all([book(), book()]);
+    expect(answers.map(({ status }) => status).toSorted()).toEqual([201, 409]);
+    const refused = answers.find(({ status }) => status === 409);
+    expect(refused?.headers.get('content-type')).toMatch(/^application\/problem\+json/);
+    const booked = await json<Booking>(answers.find(({ status }) => status === 201) ?? Response.error());
+    expect(booked).toMatchObject({ seat: '12A', ticket: null });
+    await eventually(
+      async () => {
+        const booking = await json<Booking>(await fetch(`${address}/bookings/${booked.id}`));
+        expect(booking.ticket?.number).toMatch(/^999-\d{10}$/);
+      },
+      { within: 15_000 },
+    );
+    expect(await stored('flights:stream:{bookings}')).toHaveLength(1);
+    expect((await book()).status).toBe(409);
+
+    expect(await json<object>(await fetch(`${address}/health`))).toMatchObject({
+      status: 'ok',
+      details: { database: { status: 'up' }, redis: { status: 'up' } },
+    });
+
+    // Redis goes away: reads go on from the database, and a booking is refused in so many words.
+    await redis.kill();
+    expect((await fetch(`${address}/airports/DTW`)).status).toBe(200);
+    const outage = await post(`${address}/bookings`, { flightId: flight.id, seat: '1A', passenger: { name: 'A B' } });
+    expect(outage.status).toBe(503);
+    expect(Number(outage.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect((await fetch(`${address}/health`)).status).toBe(503);
+
+    // And comes back, empty: everything works again without a restart.
+    await redis.restart();
+    await eventually(
+      async () => {
+        const again = await post(`${address}/bookings`, {
+          flightId: flight.id,
+          seat: '1A',
+          passenger: { name: 'Bessie Coleman' },
+        });
+        expect(again.status).toBe(201);
+        const { id } = await json<Booking>(again);
+        await eventually(async () => {
+          expect((await json<Booking>(await fetch(`${address}/bookings/${id}`))).ticket).not.toBeNull();
+        });
+      },
+      { within: 20_000 },
+    );
+
+    api.child.kill('SIGTERM');
+    expect(await api.ended).toMatchObject({ signal: 'SIGTERM', stderr: '' });
+  });
+});
