@@ -49,7 +49,14 @@ export default defineConfig(
       '@nx/dependency-checks': [
         'error',
         {
-          ignoredDependencies: ['@nestjs/core', '@nestjs/platform-express', 'reflect-metadata', 'rxjs', 'tslib', 'ioredis'],
+          ignoredDependencies: [
+            '@nestjs/core',
+            '@nestjs/platform-express',
+            'reflect-metadata',
+            'rxjs',
+            'tslib',
+            'ioredis',
+          ],
           ignoredFiles: ['{projectRoot}/jest.config.mjs', '{projectRoot}/test/**', '{projectRoot}/eslint.config.mjs'],
         },
       ],

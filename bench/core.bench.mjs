@@ -22,8 +22,20 @@ export async function coreBenches(url) {
   const rows = [
     await interleave({ name: 'GET on the request client', concurrency: 64, bar: 1.7, raw: get.raw, ours: get.client }),
     await interleave({ name: 'GET on the request client', concurrency: 1, bar: 0.97, raw: get.raw, ours: get.client }),
-    await interleave({ name: 'GET by connection.call (budget, breaker)', concurrency: 64, bar: 1.5, raw: get.raw, ours: get.call }),
-    await interleave({ name: 'GET by connection.call (budget, breaker)', concurrency: 1, bar: 0.9, raw: get.raw, ours: get.call }),
+    await interleave({
+      name: 'GET by connection.call (budget, breaker)',
+      concurrency: 64,
+      bar: 1.5,
+      raw: get.raw,
+      ours: get.call,
+    }),
+    await interleave({
+      name: 'GET by connection.call (budget, breaker)',
+      concurrency: 1,
+      bar: 0.9,
+      raw: get.raw,
+      ours: get.call,
+    }),
   ];
   raw.disconnect();
   await app.close();
