@@ -3,6 +3,7 @@ import type { NestExpressApplication } from '@nestjs/platform-express';
 import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
 import { AppModule } from './app.module.js';
 import type { AppConfig } from './config/app-config.js';
+import { AppLogger } from './startup/app-logger.js';
 
 const BODY_LIMIT = '16kb';
 
@@ -13,6 +14,7 @@ const BODY_LIMIT = '16kb';
 export async function createApp(config: AppConfig): Promise<NestExpressApplication> {
   const app = await NestFactory.create<NestExpressApplication>(AppModule.forRoot(config), {
     abortOnError: false,
+    logger: new AppLogger(),
     bufferLogs: true,
     autoFlushLogs: false,
     bodyParser: false,

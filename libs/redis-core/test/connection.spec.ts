@@ -2,6 +2,7 @@ import {
   cluster,
   describeOn,
   FaultProxy,
+  RedisCluster,
   RedisSentinel,
   RedisServer,
   eventually,
@@ -157,6 +158,38 @@ describe('readFrom: replica', () => {
     expect(await reader.info('replication')).toMatch(/role:slave/);
     expect(await client.info('replication')).toMatch(/role:master/);
   });
+
+  it('reads from replicas of a Cluster, and writes to its masters', async () => {
+    await using servers = await RedisCluster.start({ masters: 3, replicas: 1 });
+    await using open = await openConnection({
+      cluster: [...servers.nodes],
+      readFrom: 'replica',
+      ioredis: { slotsRefreshInterval: 100 },
+    });
+    const { reader, client, keys } = open.connection;
+    const key = keys.tagged('item', 'replicated')();
+    await client.set(key, 'value');
+    await reader.ping();
+    await eventually(
+      () => {
+        // A young Cluster takes a moment to tell all its nodes of the replicas.
+        expect(isCluster(reader) && reader.nodes('slave').length).toBe(3);
+      },
+      { within: 15_000 },
+    );
+    const masters = await servers.masters();
+    const readsOf = async (asked: readonly RedisServer[]) => {
+      const stats = await Promise.all(asked.map((server) => server.ask((redis) => redis.info('commandstats'))));
+      return stats.reduce((sum, text) => sum + Number(/cmdstat_get:calls=(\d+)/.exec(text)?.[1] ?? 0), 0);
+    };
+    const replicas = servers.servers.filter((server) => !masters.includes(server));
+    expect(await readsOf([...masters, ...replicas])).toBe(0);
+    await eventually(async () => {
+      expect(await reader.get(key)).toBe('value');
+    });
+    expect(await readsOf(masters)).toBe(0);
+    expect(await readsOf(replicas)).toBeGreaterThan(0);
+  }, 40_000);
 
   it('is the master connection itself where it was not asked for', async () => {
     await using server = await RedisServer.start();
