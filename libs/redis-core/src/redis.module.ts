@@ -36,7 +36,7 @@ export class RedisModule {
     // Resolved here once so that a wrong option is reported where it was written, and again when the application is built.
     resolveRedisOptions(base, name);
     const token = Symbol('RedisModule options');
-    return describe(name, base.httpErrors, token, [{ provide: token, useValue: base }]);
+    return describe(name, base.httpErrors, token, [{ provide: token, useFactory: () => base }]);
   }
 
   static forRootAsync(options: RedisModuleAsyncOptions): DynamicModule {

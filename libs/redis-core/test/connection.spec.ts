@@ -10,7 +10,7 @@ import {
   standalone,
 } from '@redstart/redis-testing';
 import { RedisConnection } from '../src/connection/redis-connection.js';
-import { isCluster } from '../src/connection/cluster.js';
+import { isCluster, mastersOf } from '../src/connection/cluster.js';
 import { OptionsError, RedisCommandError, RedisUnavailableError } from '../src/redis.errors.js';
 import { resolveRedisOptions } from '../src/redis.options.js';
 import { aCall, openConnection, rejectionOf } from './support/open-connection.js';
@@ -67,6 +67,16 @@ describeOn(
     const { capabilities } = open.connection;
     expect(await capabilities.has('XAUTOCLAIM')).toBe(true);
     expect(await capabilities.has('NOSUCHCOMMAND')).toBe(false);
+    const asked = async () => {
+      const stats = await Promise.all(mastersOf(open.connection.client).map((master) => master.info('commandstats')));
+      return stats.reduce((sum, text) => sum + Number(/cmdstat_command\|info:calls=(\d+)/.exec(text)?.[1] ?? 0), 0);
+    };
+    const before = await asked();
+    expect(await capabilities.has('XAUTOCLAIM')).toBe(true);
+    expect(await asked()).toBe(before);
+    open.connection.client.emit('close');
+    expect(await capabilities.has('XAUTOCLAIM')).toBe(true);
+    expect(await asked()).toBeGreaterThan(before);
   });
 });
 
@@ -113,6 +123,49 @@ describe('start-up', () => {
     });
   });
 
+  it.each(['wait', 'lazy'] as const)('never works in another database than the one asked for (%s)', async (startup) => {
+    await using server = await RedisServer.start();
+    const opening = openConnection({ url: `${server.url}/99`, startup });
+    const failure =
+      startup === 'wait'
+        ? await rejectionOf(opening)
+        : await opening.then(async (open) => {
+            const refused = await rejectionOf(
+              open.connection.call({ ...aCall, budgetMs: 300 }, (client) => client.set('a', 'wrong place')),
+            );
+            await open.connection.close();
+            return refused;
+          });
+    expect(String(failure)).toMatch(/DB index is out of range/);
+    expect(await server.ask((redis) => redis.dbsize())).toBe(0);
+  });
+
+  it('says with every call of a lazy start why there is no connection', async () => {
+    await using server = await RedisServer.start({ password: 'right' });
+    await using open = await openConnection({ url: `redis://:wrong@127.0.0.1:${server.port}`, startup: 'lazy' });
+    const errors = await Promise.all(
+      Array.from({ length: 64 }, () =>
+        rejectionOf(open.connection.call({ ...aCall, budgetMs: 300 }, (client) => client.ping())),
+      ),
+    );
+    expect(String(errors[0])).toMatch(
+      /spec\.call: no connection to Redis at 127\.0\.0\.1:\d+ within 300 ms \(WRONGPASS/,
+    );
+    // All of them wait on the same promise: sixty-four callers are not sixty-four listeners.
+    expect(open.connection.client.listenerCount('ready')).toBeLessThan(5);
+  });
+
+  it('fails at once on a wrong password of a Cluster', async () => {
+    await using node = await RedisServer.start({ password: 'right', args: ['--cluster-enabled', 'yes'] });
+    const { host, port } = node;
+    const error = await rejectionOf(
+      openConnection({ cluster: [{ host, port }], password: 'S3CRET', startupTimeout: '30s' }),
+    );
+    expect(error).toBeInstanceOf(OptionsError);
+    expect(String(error)).toMatch(/WRONGPASS/);
+    expect(String(error)).not.toContain('S3CRET');
+  });
+
   it('fails on an unreachable Cluster with its addresses', async () => {
     const error = await rejectionOf(
       openConnection({ cluster: [{ host: '127.0.0.1', port: 1 }], startupTimeout: '300ms' }),
@@ -152,10 +205,11 @@ describe('readFrom: replica', () => {
       masterName: servers.masterName,
       readFrom: 'replica',
     });
-    const { reader, client } = open.connection;
-    expect(isCluster(reader)).toBe(false);
-    expect(reader).not.toBe(client);
-    expect(await reader.info('replication')).toMatch(/role:slave/);
+    const { client } = open.connection;
+    await eventually(() => {
+      expect(open.connection.reader).not.toBe(client);
+    });
+    expect(await open.connection.reader.info('replication')).toMatch(/role:slave/);
     expect(await client.info('replication')).toMatch(/role:master/);
   });
 
@@ -166,13 +220,14 @@ describe('readFrom: replica', () => {
       readFrom: 'replica',
       ioredis: { slotsRefreshInterval: 100 },
     });
-    const { reader, client, keys } = open.connection;
+    const { client, keys } = open.connection;
     const key = keys.tagged('item', 'replicated')();
     await client.set(key, 'value');
-    await reader.ping();
     await eventually(
       () => {
         // A young Cluster takes a moment to tell all its nodes of the replicas.
+        const { reader } = open.connection;
+        expect(reader).not.toBe(client);
         expect(isCluster(reader) && reader.nodes('slave').length).toBe(3);
       },
       { within: 15_000 },
@@ -185,7 +240,7 @@ describe('readFrom: replica', () => {
     const replicas = servers.servers.filter((server) => !masters.includes(server));
     expect(await readsOf([...masters, ...replicas])).toBe(0);
     await eventually(async () => {
-      expect(await reader.get(key)).toBe('value');
+      expect(await open.connection.reader.get(key)).toBe('value');
     });
     expect(await readsOf(masters)).toBe(0);
     expect(await readsOf(replicas)).toBeGreaterThan(0);
@@ -245,6 +300,73 @@ describe('the breaker', () => {
     await eventually(async () => {
       await expect(ping()).resolves.toBe('PONG');
     });
+    expect(open.connection.breakerState).toBe('closed');
+  });
+
+  it('takes a connection that breaks with many calls in flight for one failure', async () => {
+    await using server = await RedisServer.start();
+    await using proxy = await FaultProxy.start(server);
+    await using open = await openConnection({ url: proxy.url, breaker: { failures: 5, openFor: '30s' } });
+    const hole = proxy.blackhole();
+    const inFlight = Array.from({ length: 64 }, () =>
+      rejectionOf(open.connection.call(aCall, (client) => client.get('a'))),
+    );
+    await eventually(() => {
+      expect(hole.injected).toBeGreaterThan(0);
+    });
+    hole.stop();
+    proxy.reset();
+    await Promise.all(inFlight);
+    expect(open.connection.breakerState).toBe('closed');
+    await expect(open.connection.call(aCall, (client) => client.ping())).resolves.toBe('PONG');
+  });
+
+  it('closes as soon as the connection is ready again, however long it was to stay open', async () => {
+    await using server = await RedisServer.start();
+    await using open = await openConnection({ url: server.url, breaker: { failures: 1, openFor: '60s' } });
+    await server.kill();
+    await eventually(async () => {
+      await rejectionOf(open.connection.call({ ...aCall, budgetMs: 30 }, (client) => client.ping()));
+      expect(open.connection.breakerState).toBe('open');
+    });
+    await server.restart();
+    await eventually(async () => {
+      await expect(open.connection.call(aCall, (client) => client.ping())).resolves.toBe('PONG');
+    });
+  });
+
+  it('sends one probe at a time while it is half open', async () => {
+    await using server = await RedisServer.start();
+    await using proxy = await FaultProxy.start(server);
+    await using open = await openConnection({ url: proxy.url, breaker: { failures: 1, openFor: '20ms' } });
+    proxy.blackhole();
+    const ping = (budgetMs: number) =>
+      rejectionOf(open.connection.call({ ...aCall, budgetMs }, (client) => client.ping()));
+    await ping(20);
+    await eventually(async () => {
+      let sent = 0;
+      const probes = Array.from({ length: 50 }, () =>
+        rejectionOf(
+          open.connection.call({ ...aCall, budgetMs: 50 }, (client) => {
+            sent += 1;
+            return client.ping();
+          }),
+        ),
+      );
+      await Promise.all(probes);
+      expect(sent).toBe(1);
+    });
+  });
+
+  it('is not opened by a pause of this process', async () => {
+    await using server = await RedisServer.start();
+    await using open = await openConnection({ url: server.url, breaker: { failures: 1 } });
+    const calls = Array.from({ length: 20 }, () =>
+      open.connection.call({ ...aCall, budgetMs: 50 }, (client) => client.ping()),
+    );
+    await new Promise(setImmediate); // What was asked is on its way.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 150);
+    expect(new Set(await Promise.all(calls))).toEqual(new Set(['PONG']));
     expect(open.connection.breakerState).toBe('closed');
   });
 

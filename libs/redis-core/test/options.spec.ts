@@ -48,6 +48,7 @@ describe('options of a connection', () => {
     ['a port out of range', { namespace: 'a', host: 'x', port: 70_000 }, /port: got 70000; expected an integer from 1/],
     ['a port as text', { namespace: 'a', host: 'x', port: '6379' }, /port: got "6379"/],
     ['an empty host', { namespace: 'a', host: '' }, /host: got ""; expected a non-empty string/],
+    ['a URL as host', { namespace: 'a', host: 'redis://:pw@x' }, /host: holds a slash, an @ or white space/],
     ['two targets', { namespace: 'a', url: 'redis://x', host: 'y' }, /url and host contradict each other/],
     ['a port beside a url', { namespace: 'a', url: 'redis://x', port: 1 }, /port: stands beside url/],
     ['sentinels without a master', { namespace: 'a', sentinels: [{ host: 'x' }] }, /masterName/],

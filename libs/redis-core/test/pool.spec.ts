@@ -99,6 +99,38 @@ describeOn(standalone, cluster)('the pool', (redis) => {
   });
 });
 
+describeOn(standalone)('a connection that breaks while it is lent', (redis) => {
+  it('does not reconnect: its WATCH would be gone, and another write overwritten', async () => {
+    await using open = await openConnection(redis.connection);
+    const outcome = await rejectionOf(
+      open.connection.pool.use(async (client) => {
+        await client.watch('balance');
+        const id = await client.client('ID');
+        await redis.server.ask((other) => other.client('KILL', 'ID', id));
+        await redis.server.ask((other) => other.set('balance', 'by somebody else'));
+        return client.multi().set('balance', 'by me').exec();
+      }),
+    );
+    expect(outcome).toMatchObject({ code: 'REDIS_UNAVAILABLE' });
+    expect(await redis.client().get('balance')).toBe('by somebody else');
+    expect(open.connection.pool.size).toBe(0);
+  });
+
+  it('is not taken back in another database, subscribed, or blocked', async () => {
+    await using open = await openConnection({ ...redis.connection, shutdownTimeout: '100ms' });
+    const { pool } = open.connection;
+    await pool.use((client) => client.select(5));
+    expect(pool.size).toBe(0);
+    await pool.use((client) => client.subscribe('news'));
+    expect(pool.size).toBe(0);
+    await pool.use(async (client) => {
+      await client.ping();
+      client.blpop('never', 0).catch(() => undefined);
+    });
+    expect(pool.size).toBe(0);
+  });
+});
+
 describeOn(cluster)('the pool on a Cluster', (redis) => {
   it('wants to know the key', async () => {
     await using open = await openConnection(redis.connection);

@@ -94,6 +94,11 @@ describe('a secret', () => {
 
       await connection.client.set('text', canary);
       seen.note(await rejectionOf(connection.client.lpush('text', canary)));
+      seen.note(await rejectionOf(connection.client.call('NOSUCHCOMMAND', canary)));
+      seen.note(await rejectionOf(connection.call(aCall, (client) => client.call('NOSUCHCOMMAND', canary))));
+      seen.note(await rejectionOf(connection.client.call('CONFIG', canary)));
+      seen.note(JSON.stringify(connection.client), await rejectionOf(openConnection({ host: `redis://:${canary}@x` })));
+      seen.note(app);
       seen.note(await connection.client.pipeline().lpush('text', canary).exec());
       seen.note(await connection.client.multi().lpush('text', canary).exec());
       seen.note(await rejectionOf(connection.client.call('LPUSH', 'text', canary)));

@@ -63,6 +63,26 @@ describeOn(standalone, cluster)('the subscriber hub', (redis) => {
     });
   });
 
+  it('keeps the other listeners when one of them throws', async () => {
+    await using open = await openConnection(redis.connection);
+    const { connection } = open;
+    const heard: string[] = [];
+    await connection.subscriber.subscribe('spec:throwing', {
+      onMessage: () => {
+        throw new Error('a bug of a listener');
+      },
+    });
+    await connection.subscriber.subscribe('spec:throwing', {
+      onMessage: (message) => {
+        heard.push(message);
+      },
+    });
+    await publish(connection, 'spec:throwing', 'one');
+    await eventually(() => {
+      expect(heard).toEqual(['one']);
+    });
+  });
+
   it('refuses new listeners once the connection is closed', async () => {
     const open = await openConnection(redis.connection);
     await open.connection.close();

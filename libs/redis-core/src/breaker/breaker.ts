@@ -31,21 +31,28 @@ const maxOpenFactor = 16;
  * The policy is cockatiel's; this class keeps it off the path of a healthy call and keeps half-open calls from queueing behind the probe.
  */
 export class Breaker {
-  readonly #policy: CircuitBreakerPolicy;
+  #policy: CircuitBreakerPolicy;
+  #counted = false;
   /** True from the first outage until a success has reset the policy's count. */
   #suspicious = false;
 
-  constructor(options: BreakerOptions) {
-    this.#policy = circuitBreaker(handleWhen(options.isOutage), {
+  constructor(private readonly options: BreakerOptions) {
+    this.#policy = this.#createPolicy();
+  }
+
+  #createPolicy(): CircuitBreakerPolicy {
+    const { options } = this;
+    const policy = circuitBreaker(handleWhen(options.isOutage), {
       breaker: new ConsecutiveBreaker(options.failures),
       halfOpenAfter: new ExponentialBackoff({
         initialDelay: options.openForMs,
         maxDelay: options.openForMs * maxOpenFactor,
       }),
     });
-    this.#policy.onFailure(() => {
+    policy.onFailure(() => {
       this.#suspicious = true;
     });
+    return policy;
   }
 
   get state(): 'closed' | 'open' | 'half-open' {
@@ -77,9 +84,23 @@ export class Breaker {
     }
   }
 
-  /** Counts the outage of a call that bypassed {@link run}. */
+  /** Redis is back, seen from elsewhere: the connection has become ready. Closes the circuit without waiting for a probe. */
+  reset(): void {
+    this.#suspicious = false;
+    this.#policy = this.#createPolicy();
+  }
+
+  /**
+   * Counts the outage of a call that bypassed {@link run}. Calls that fail in one tick failed together, of one cause: a connection that
+   * breaks with sixty calls in flight is one failure.
+   */
   recordOutage(error: unknown): void {
     this.#suspicious = true;
+    if (this.#counted) return;
+    this.#counted = true;
+    setImmediate(() => {
+      this.#counted = false;
+    });
     this.#policy
       .execute(() => {
         throw error;

@@ -54,7 +54,7 @@ function isPlainObject(value: object): value is Readonly<Record<string, unknown>
 
 /** Whether a key of this JSON text may read `__proto__`, in plain letters or with escaped ones. A cheap first look. */
 export function mayHideProto(text: string): boolean {
-  return text.includes('__proto__') || text.includes('\\u005');
+  return text.includes('__proto__') || text.includes('\\u00');
 }
 
 /** Whether parsed JSON keeps to the depth and holds no `__proto__` key, which a careless merge would turn into a prototype. */

@@ -1,20 +1,37 @@
+/** The longest wait that a timer of Node can do. */
+const longestMs = 2 ** 31 - 1;
+
 /**
  * Settles like `work`, but no later than `ms` from now: then it rejects with `late()`, and whatever `work` does afterwards is ignored.
  *
- * The timer is ours and covers the whole call. ioredis' `commandTimeout` covers one command, and `socketTimeout` rejects nothing.
+ * The timer is ours and covers the whole call. ioredis' `commandTimeout` covers one command, and `socketTimeout` rejects nothing. After an
+ * event loop that stood still, what has arrived meanwhile is read before anything counts as late: a pause of ours is no outage of Redis.
+ *
+ * @param ms over 24.8 days, and infinity, count as 24.8 days
  */
 export function withinBudget<T>(work: Promise<T>, ms: number, late: () => Error): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    const timer = setTimeout(() => {
-      reject(late());
-    }, ms);
+    let overdue: NodeJS.Immediate | undefined;
+    const timer = setTimeout(
+      () => {
+        // Timers run before sockets are read; an immediate runs after.
+        overdue = setImmediate(() => {
+          reject(late());
+        });
+      },
+      Math.min(ms, longestMs),
+    );
+    const settle = () => {
+      clearTimeout(timer);
+      if (overdue !== undefined) clearImmediate(overdue);
+    };
     work.then(
       (value) => {
-        clearTimeout(timer);
+        settle();
         resolve(value);
       },
       (error: unknown) => {
-        clearTimeout(timer);
+        settle();
         reject(error);
       },
     );

@@ -10,30 +10,46 @@ import type { RedisClient } from '../redis.options.js';
 export class Capabilities {
   readonly #known = new Map<string, Promise<boolean>>();
 
+  readonly #forget = () => {
+    this.#known.clear();
+  };
+
   constructor(private readonly client: RedisClient) {
-    const forget = () => {
-      this.#known.clear();
-    };
-    client.on('close', forget);
-    if (isCluster(client)) client.on('-node', forget).on('+node', forget);
+    client.on('close', this.#forget);
+    if (isCluster(client)) client.on('-node', this.#forget).on('+node', this.#forget);
   }
 
-  /** Whether every server behind the connection knows `command`. A server that can't be asked counts as one that does not. */
+  /** Leaves a client alone that lives on, such as one of the user's. */
+  stop(): void {
+    this.client.off('close', this.#forget);
+    if (isCluster(this.client)) this.client.off('-node', this.#forget).off('+node', this.#forget);
+  }
+
+  /**
+   * Whether every server that can be asked knows `command`.
+   * @throws what asking failed with, when there was none to ask: that is no answer about the command
+   */
   has(command: string): Promise<boolean> {
     const name = command.toLowerCase();
     const known = this.#known.get(name);
     if (known !== undefined) return known;
-    const asked = this.#ask(name).catch(() => {
-      // Not an answer about the command: ask again next time.
+    const asked = this.#ask(name).catch((error: unknown) => {
       this.#known.delete(name);
-      return false;
+      throw error;
     });
     this.#known.set(name, asked);
     return asked;
   }
 
   async #ask(name: string): Promise<boolean> {
-    const answers = await Promise.all(mastersOf(this.client).map((server) => server.call('COMMAND', 'INFO', name)));
-    return answers.length > 0 && answers.every((answer) => Array.isArray(answer) && Array.isArray(answer[0]));
+    const answers = await Promise.allSettled(
+      mastersOf(this.client).map((server) => server.call('COMMAND', 'INFO', name)),
+    );
+    const given = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+    if (given.length === 0) {
+      const [failed] = answers;
+      throw failed?.status === 'rejected' ? failed.reason : new Error(`No server could be asked about ${name}.`);
+    }
+    return given.every((answer) => Array.isArray(answer) && Array.isArray(answer[0]));
   }
 }

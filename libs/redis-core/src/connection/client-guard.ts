@@ -1,6 +1,7 @@
 import { inspect } from 'node:util';
 import type { Command, Redis } from 'ioredis';
 import { isCluster } from './cluster.js';
+import { withoutQuotes } from './failures.js';
 import { watchForSilence } from './silence-watch.js';
 import type { RedisClient } from '../redis.options.js';
 import { batchWrites } from '../batch/batch-writes.js';
@@ -15,8 +16,9 @@ import { batchWrites } from '../batch/batch-writes.js';
  * @returns takes everything off again
  */
 export function guardClient(client: RedisClient, name: string, socketTimeoutMs?: number): () => void {
-  const undo: (() => void)[] = [hideOptions(client, name)];
+  const undo: (() => void)[] = [];
   if (isCluster(client)) {
+    undo.push(hideOptions(client, name));
     const guardNode = (node: Redis) => undo.push(guardNodeClient(node, name, socketTimeoutMs));
     client.nodes('all').forEach(guardNode);
     client.on('+node', guardNode);
@@ -31,23 +33,56 @@ export function guardClient(client: RedisClient, name: string, socketTimeoutMs?:
   };
 }
 
-const guarded = new WeakSet<Redis>();
+/** Guards on a client, which several applications may share: the last one to leave takes them off. */
+const guards = new WeakMap<Redis, { users: number; takeOff: () => void }>();
 
 function guardNodeClient(redis: Redis, name: string, socketTimeoutMs: number | undefined): () => void {
-  if (guarded.has(redis)) return () => undefined;
-  guarded.add(redis);
-  const undo = [batchWrites(redis, hideFromTracing), hideArguments(redis), hideOptions(redis, name)];
+  const guard = guards.get(redis) ?? { users: 0, takeOff: putOn(redis, name, socketTimeoutMs) };
+  guards.set(redis, guard);
+  guard.users += 1;
+  return () => {
+    guard.users -= 1;
+    if (guard.users > 0) return;
+    guards.delete(redis);
+    guard.takeOff();
+  };
+}
+
+function putOn(redis: Redis, name: string, socketTimeoutMs: number | undefined): () => void {
+  const undo = [
+    batchWrites(redis, hideFromTracing),
+    hideArguments(redis),
+    hideOptions(redis, name),
+    refuseOtherDatabase(redis),
+  ];
   if (socketTimeoutMs !== undefined) undo.push(watchForSilence(redis, socketTimeoutMs));
   return () => {
-    guarded.delete(redis);
     undo.forEach((revert) => {
       revert();
     });
   };
 }
 
+/**
+ * ioredis goes on in database 0 when the server refuses to select another one, and only says so by an `error` event. Such a connection is
+ * cut before it becomes ready, so that nothing is ever written to the wrong database.
+ */
+function refuseOtherDatabase(redis: Redis): () => void {
+  const onError = (error: Error) => {
+    const refused = 'command' in error && (error.command as { name?: unknown } | undefined)?.name === 'select';
+    if (refused && redis.status !== 'end') redis.disconnect(true);
+  };
+  redis.on('error', onError);
+  return () => redis.off('error', onError);
+}
+
 /** Commands whose arguments ioredis' own tracing would show in full: payloads of scripts, passwords of ACL SETUSER and CONFIG SET. */
-const tracedInFull = new Set(['eval', 'evalsha', 'eval_ro', 'evalsha_ro', 'fcall', 'fcall_ro', 'acl', 'config']);
+const tracedInFull = new Set(
+  ['eval', 'evalsha', 'eval_ro', 'evalsha_ro', 'fcall', 'fcall_ro', 'acl', 'config'].flatMap((name) => [
+    name,
+    name.toUpperCase(), // As `client.call` leaves it.
+  ]),
+);
 
 function hideFromTracing(command: Command): void {
   if (tracedInFull.has(command.name)) Object.assign(command, { isTraced: true });
@@ -76,9 +111,14 @@ function hideArguments(redis: Redis): () => void {
   };
 }
 
-/** Takes `command.args` off an error of ioredis, in place. */
+/** Takes the arguments off an error of ioredis, in place: from `command.args`, and from the message where the server repeats them. */
 export function withoutArguments<E>(error: E): E {
   if (error instanceof Error && 'command' in error) {
+    const told = withoutQuotes(error.message);
+    if (told !== error.message) {
+      if (error.stack !== undefined) error.stack = error.stack.replace(error.message, told);
+      error.message = told;
+    }
     const { command } = error;
     const name = typeof command === 'object' && command !== null && 'name' in command ? command.name : undefined;
     Object.assign(error, { command: { name } });
@@ -87,12 +127,13 @@ export function withoutArguments<E>(error: E): E {
 }
 
 function hideOptions(client: RedisClient, name: string): () => void {
-  Object.defineProperty(client, inspect.custom, {
-    configurable: true,
-    enumerable: false,
-    value: () => `${client.isCluster ? 'Cluster' : 'Redis'} { connection: '${name}', status: '${client.status}' }`,
-  });
+  const described = () =>
+    `${client.isCluster ? 'Cluster' : 'Redis'} { connection: '${name}', status: '${client.status}' }`;
+  for (const reader of [inspect.custom, 'toJSON']) {
+    Object.defineProperty(client, reader, { configurable: true, enumerable: false, value: described });
+  }
   return () => {
     Reflect.deleteProperty(client, inspect.custom);
+    Reflect.deleteProperty(client, 'toJSON');
   };
 }

@@ -20,6 +20,7 @@ const fullHouse = 'ERR max number of clients reached';
 
 /** Answers that no retry cures: the configuration is wrong, so booting on would only hide it. */
 const misconfigured = new Set(['WRONGPASS', 'NOAUTH', 'NOPERM']);
+const noSuchDatabase = /^ERR (DB index is out of range|invalid DB index)/;
 
 /**
  * Brings whatever ioredis rejects with to an error of ours; errors of other origin pass unchanged.
@@ -32,8 +33,12 @@ export function toRedstartError(error: unknown, operation: string, place: string
   if (isReply(error)) {
     const reason = reasonOf(error);
     return passing.has(reason) || error.message === fullHouse
-      ? new RedisUnavailableError(`${operation}: ${place} refuses: ${error.message}`, 'not-executed', cause)
-      : new RedisCommandError(`${operation}: ${place} answered: ${error.message}`, reason, cause);
+      ? new RedisUnavailableError(
+          `${operation}: ${place} refuses: ${withoutQuotes(error.message)}`,
+          'not-executed',
+          cause,
+        )
+      : new RedisCommandError(`${operation}: ${place} answered: ${withoutQuotes(error.message)}`, reason, cause);
   }
   return isDisconnect(error)
     ? new RedisUnavailableError(
@@ -52,7 +57,7 @@ export function isOutage(error: unknown): boolean {
 
 /** Whether a failure to connect is a matter of configuration. */
 export function isMisconfiguration(error: unknown): error is Error {
-  return error instanceof Error && misconfigured.has(reasonOf(error));
+  return error instanceof Error && (misconfigured.has(reasonOf(error)) || noSuchDatabase.test(error.message));
 }
 
 export function isNoScript(error: unknown): boolean {
@@ -79,6 +84,7 @@ const disconnectCodes = new Set([
 ]);
 const disconnectMessages = [
   'Connection is closed.',
+  'Command timed out', // By the commandTimeout of a client of the user's own.
   'None of startup nodes is available',
   'Too many Cluster redirections',
   "Stream isn't writeable",
@@ -95,11 +101,18 @@ function isDisconnect(error: Error): boolean {
   );
 }
 
+/** The server's message without the arguments that it quotes: `ERR unknown command 'X', with args beginning with: 'secret'`. */
+export function withoutQuotes(message: string): string {
+  return message
+    .replace(/,? with args beginning with:.*$/is, '')
+    .replace(/(unknown subcommand(?: or wrong number of arguments for)?) '[^']*'/i, '$1');
+}
+
 /** A copy without anything that ioredis hung on the error. */
 export function strip(error: Error): Error {
-  const copy = new Error(error.message);
+  const copy = new Error(withoutQuotes(error.message));
   copy.name = error.name;
-  if (error.stack !== undefined) copy.stack = error.stack;
+  if (error.stack !== undefined) copy.stack = error.stack.replace(error.message, copy.message);
   if ('code' in error && typeof error.code === 'string') Object.assign(copy, { code: error.code });
   return copy;
 }

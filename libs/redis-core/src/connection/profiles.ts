@@ -8,9 +8,10 @@ import type { ResolvedRedisOptions } from '../redis.options.js';
  *   the server may have carried it out, so a repetition is the caller's decision (measured: a resent INCR counted twice, a resent
  *   SET NX did not recognise its own lock).
  * - `blocking`: XREADGROUP BLOCK, BLMOVE and the like, one connection per reader. Waits for Redis as long as it takes.
+ * - `lent`: a connection of the {@link RedisPool}. Never reconnects: a WATCH does not survive that, and nobody would notice.
  * - `subscriber`: one per application and connection, shared by all through the {@link SubscriberHub}.
  */
-export type ConnectionProfile = 'request' | 'blocking' | 'subscriber';
+export type ConnectionProfile = 'request' | 'blocking' | 'lent' | 'subscriber';
 
 const minRetryMs = 50;
 const maxRetryMs = 2_000;
@@ -31,6 +32,7 @@ export function profileOptions(profile: ConnectionProfile, options: ResolvedRedi
       ? // 0 rejects what is in flight at a disconnect; `autoResendUnfulfilledCommands: false` would leave it pending for ever.
         { maxRetriesPerRequest: 0 }
       : { maxRetriesPerRequest: null }),
+    ...(profile === 'lent' ? { maxRetriesPerRequest: 0, retryStrategy: () => null } : {}),
     // The hub subscribes anew by itself: the promises of ioredis' own resubscription are nobody's to catch.
     ...(profile === 'subscriber' ? { autoResubscribe: false } : {}),
   };

@@ -15,7 +15,8 @@ import { guardClient } from './client-guard.js';
 import { createClient, createNodeClient } from './client-factory.js';
 import { isOutage, toRedstartError } from './failures.js';
 import { closeClient, cutClient } from './shutdown.js';
-import { connectClient, whenReady } from './startup.js';
+import { ConnectionWatch } from './connection-watch.js';
+import { connectClient } from './startup.js';
 import { describeTarget } from './target.js';
 
 /** One call to Redis, as a feature library describes it. */
@@ -54,6 +55,7 @@ export class RedisConnection {
   readonly client: RedisClient;
   readonly #options: ResolvedRedisOptions;
   readonly #breaker: Breaker;
+  readonly #watch: ConnectionWatch;
   readonly #blocking = new Set<RedisClient>();
   readonly #farewells: (() => Promise<void>)[] = [];
   #reader: RedisClient | undefined;
@@ -80,12 +82,16 @@ export class RedisConnection {
       { ...options.pool, shutdownTimeoutMs: options.shutdownTimeoutMs },
       {
         cluster: isCluster(this.client),
-        create: (node) => createNodeClient(options, 'blocking', this.client, node),
+        create: (node) => createNodeClient(options, 'lent', this.client, node),
+        toError: (error) => toRedstartError(error, 'RedisPool.use', this.place),
         ownerOf: (slot) => ownerOf(this.client, slot),
       },
     );
     this.leases = new LeaseRenewer(systemClock);
     this.#breaker = new Breaker({ ...options.breaker, isOutage });
+    this.#watch = new ConnectionWatch(this.client, this.place, { logFirstFailure: options.startup === 'lazy' }, () => {
+      this.#breaker.reset();
+    });
     if (!this.#ownsClient) this.#unguard = guardClient(this.client, this.name);
   }
 
@@ -102,19 +108,24 @@ export class RedisConnection {
   }
 
   /**
-   * The client to read from where a stale answer will do: with `readFrom: 'replica'` it prefers replicas, otherwise it is {@link client}.
-   * Connects at its first use.
+   * The client to read from where a stale answer will do: with `readFrom: 'replica'` a replica as soon as one can be reached,
+   * until then, and otherwise, {@link client}. Ask for it anew each time. Connects at its first use.
    */
   get reader(): RedisClient {
     const { readFrom, target } = this.#options;
     if (readFrom === 'master' || target.kind === 'standalone') return this.client;
     this.#reader ??= createClient(this.#options, 'request', 'replica');
-    return this.#reader;
+    if (this.#reader.status === 'wait') {
+      this.#reader.connect().catch(() => {
+        // It goes on trying; until it is ready, the master answers.
+      });
+    }
+    return this.#reader.status === 'ready' ? this.#reader : this.client;
   }
 
   /** Opens the request client. With `startup: 'wait'` resolves when Redis answers, and rejects when it does not in time. */
   async connect(): Promise<void> {
-    await connectClient(this.client, this.#options, this.place);
+    await connectClient(this.client, this.#watch, this.#options, this.place);
   }
 
   /**
@@ -180,25 +191,37 @@ export class RedisConnection {
 
   async #send<T>(call: RedisCall, send: (client: RedisClient) => Promise<T>): Promise<T> {
     let outcome: 'not-executed' | 'unknown' = 'not-executed';
+    let late = false;
     const work = async () => {
       // Nothing is handed to ioredis before it can be sent: what it queues, it would send long after the caller has given up.
-      if (this.client.status !== 'ready') await whenReady(this.client, call.budgetMs);
+      if (this.client.status !== 'ready') await this.#watch.ready();
+      if (late) throw this.#closedError(call.operation); // The caller has given up: nothing is sent behind its back.
       outcome = 'unknown';
       return send(this.client);
     };
     try {
-      return await withinBudget(work(), call.budgetMs, () => this.#lateError(call, outcome));
+      return await withinBudget(work(), call.budgetMs, () => {
+        late = true;
+        return this.#lateError(call, outcome);
+      });
     } catch (error) {
       throw toRedstartError(error, call.operation, this.place);
     }
   }
 
   #lateError({ operation, budgetMs }: RedisCall, outcome: 'not-executed' | 'unknown'): Error {
+    if (outcome === 'unknown') {
+      return new RedisUnavailableError(
+        `${operation}: no answer of ${this.place} within ${budgetMs} ms; it may carry the command out all the same.`,
+        outcome,
+      );
+    }
+    const { lastFailure } = this.#watch;
+    const reason = lastFailure === undefined ? '' : ` (${lastFailure.message})`;
     return new RedisUnavailableError(
-      outcome === 'not-executed'
-        ? `${operation}: no connection to ${this.place} within ${budgetMs} ms; nothing was sent.`
-        : `${operation}: no answer of ${this.place} within ${budgetMs} ms; it may carry the command out all the same.`,
+      `${operation}: no connection to ${this.place} within ${budgetMs} ms${reason}; nothing was sent.`,
       outcome,
+      lastFailure === undefined ? undefined : { cause: lastFailure },
     );
   }
 
@@ -207,10 +230,12 @@ export class RedisConnection {
   }
 
   async #close(): Promise<void> {
-    await Promise.allSettled(this.#farewells.map((farewell) => farewell()));
+    const { shutdownTimeoutMs } = this.#options;
+    const late = () => new Error('A farewell took too long.');
+    await Promise.allSettled(this.#farewells.map((farewell) => withinBudget(farewell(), shutdownTimeoutMs, late)));
     this.#closed = true;
     this.leases.stop();
-    const { shutdownTimeoutMs } = this.#options;
+    this.capabilities.stop();
     for (const client of this.#blocking) cutClient(client);
     this.#blocking.clear();
     await Promise.all([
@@ -220,6 +245,7 @@ export class RedisConnection {
     ]);
     if (this.#ownsClient) await closeClient(this.client, shutdownTimeoutMs);
     else this.#unguard?.();
+    this.#watch.stop();
   }
 
   get #ownsClient(): boolean {

@@ -9,6 +9,7 @@ import type { RedisConnection } from './redis-connection.js';
 @Injectable()
 export class RedisConnections implements OnApplicationShutdown {
   readonly #connections = new Map<string, RedisConnection>();
+  #closed = false;
 
   constructor(private readonly modules: ModulesContainer) {}
 
@@ -36,6 +37,7 @@ export class RedisConnections implements OnApplicationShutdown {
         `is imported twice under the same name. Known connections: ${this.names.join(', ')}. Give one of them another name.`,
       );
     }
+    if (this.#closed) throw new OptionsError(`RedisModule "${name}"`, 'opens after the application has been closed.');
     this.#connections.set(name, connection);
   }
 
@@ -47,6 +49,7 @@ export class RedisConnections implements OnApplicationShutdown {
 
   /** Closes every connection, in parallel. One that failed to start must not leave the others open. */
   async closeAll(): Promise<void> {
+    this.#closed = true;
     await Promise.all([...this.#connections.values()].map((connection) => connection.close()));
   }
 

@@ -1,3 +1,4 @@
+import { isCluster } from './cluster.js';
 import type { RedisClient } from '../redis.options.js';
 
 /**
@@ -19,6 +20,9 @@ export async function closeClient(client: RedisClient, ms: number): Promise<void
   if (!hasEnded(client)) {
     cutClient(client);
     await within(ms, ended);
+  } else if (!isCluster(client)) {
+    // A clean QUIT leaves the failover detector's connections to the sentinels open; disconnecting closes them.
+    client.disconnect();
   }
 }
 

@@ -190,9 +190,21 @@ function checkAddress(address: unknown, option: string, defaultPort: number): Re
     throw new OptionsError(option, `got ${quote(address)}; expected { host, port }.`);
   }
   return {
-    host: checkText(address.host, `${option}.host`),
+    host: checkHost(address.host, `${option}.host`),
     port: checkInteger('port' in address ? (address.port ?? defaultPort) : defaultPort, `${option}.port`, 1, 65_535),
   };
+}
+
+/** A host that looks like a URL is not shown: it may hold a password. */
+function checkHost(host: unknown, option: string): string {
+  const text = checkText(host, option);
+  if (/[\s/@]/.test(text)) {
+    throw new OptionsError(
+      option,
+      'holds a slash, an @ or white space; expected a host name or an address. A URL belongs into url.',
+    );
+  }
+  return text;
 }
 
 function checkClient(client: unknown, raw: RedisTargetOptions, option: OptionName): RedisClient {

@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { withinBudget } from '../connection/budget.js';
 import { hashSlot } from '../keys/hash-slot.js';
 import { closeClient, cutClient } from '../connection/shutdown.js';
 import { OptionsError, PoolExhaustedError, RedisUnavailableError } from '../redis.errors.js';
@@ -15,6 +16,8 @@ export interface PoolClients {
   /** The master that owns a slot, on a Cluster; undefined elsewhere. */
   ownerOf(slot: number): string | undefined;
   readonly cluster: boolean;
+  /** Brings an error of ioredis to one of ours. */
+  toError(error: unknown): unknown;
 }
 
 interface Waiter {
@@ -28,7 +31,8 @@ interface Waiter {
  *
  * A bounded number of connections, opened when needed and kept for the next caller. Callers beyond `max` wait in order, at most
  * `acquireTimeout`. A connection goes back without watches (UNWATCH); if your function threw, or the connection broke, it is closed instead,
- * so that nobody inherits a half-open transaction.
+ * so that nobody inherits a half-open transaction. A connection that breaks while it is lent does not reconnect: a WATCH would be gone without
+ * anybody noticing, so the calls of that `use` reject.
  *
  * Plain commands don't need it: one shared connection with everything of a tick in one write is faster than a pool.
  */
@@ -52,7 +56,8 @@ export class RedisPool {
    * Lends a connection to `work` for as long as it runs.
    *
    * @param options.key on a Cluster: a key of the transaction; the connection leads to the master that owns its slot
-   * @throws PoolExhaustedError when no connection became free in time
+   * @throws PoolExhaustedError when no connection became free in time · RedisUnavailableError when Redis can't be reached, or the connection
+   *   broke under way · what `work` throws
    * @example
    * await pool.use(async (redis) => {
    *   await redis.watch(key);
@@ -68,6 +73,8 @@ export class RedisPool {
       const result = await work(client);
       reusable = true;
       return result;
+    } catch (error) {
+      throw this.clients.toError(error);
     } finally {
       await this.#giveBack(client, node, reusable);
     }
@@ -148,15 +155,20 @@ export class RedisPool {
   }
 
   async #unwatch(client: Redis): Promise<boolean> {
-    if (client.status !== 'ready') return false;
+    if (client.status !== 'ready' || !isAsItWas(client)) return false;
     try {
-      await client.unwatch();
+      await withinBudget(client.unwatch(), this.options.shutdownTimeoutMs, () => new Error('still busy'));
       return true;
     } catch {
-      // Broken, or left inside MULTI: it is closed, which resets it as well.
+      // Broken, blocked, or left inside MULTI: it is closed, which resets it as well.
       return false;
     }
   }
+}
+
+/** Whether the last borrower left the database as it was, and no subscription behind. */
+function isAsItWas({ condition, options }: Redis): boolean {
+  return condition === null || (condition.select === (options.db ?? 0) && condition.subscriber === false);
 }
 
 function closedError(): Error {

@@ -1,6 +1,8 @@
+import { Logger } from '@nestjs/common';
 import { isCluster, ownerOf } from '../connection/cluster.js';
 import { hashSlot } from '../keys/hash-slot.js';
 import type { Capabilities } from '../connection/capabilities.js';
+import { quote } from '../options/quote.js';
 import { RedisUnavailableError } from '../redis.errors.js';
 import type { RedisClient } from '../redis.options.js';
 import { SubscriberLink } from './subscriber-link.js';
@@ -45,8 +47,10 @@ export class SubscriberHub {
   readonly #links = new Map<string, SubscriberLink>();
   /** Which link carries a channel; a channel without one waits for the Cluster to say who owns its slot. */
   readonly #carrier = new Map<string, string>();
+  readonly #logger = new Logger('Redis');
   #closed = false;
   #followsCluster = false;
+  #knownSharded = false;
 
   constructor(private readonly options: SubscriberHubOptions) {}
 
@@ -87,21 +91,25 @@ export class SubscriberHub {
   }
 
   /** Whether messages travel by sharded Pub/Sub: then a script that publishes has to use SPUBLISH. */
-  sharded(): Promise<boolean> {
-    return isCluster(this.options.request) ? this.options.capabilities.has('SSUBSCRIBE') : Promise.resolve(false);
+  async sharded(): Promise<boolean> {
+    if (!isCluster(this.options.request)) return false;
+    // Once true it stays so: a Cluster that answers no more has not forgotten how.
+    this.#knownSharded ||= await this.options.capabilities.has('SSUBSCRIBE');
+    return this.#knownSharded;
   }
 
   /** Puts a channel on the link that should carry it. */
   async #carry(channel: string): Promise<void> {
     const sharded = await this.sharded();
     if (this.#closed) throw new Error('closed meanwhile');
+    if (!this.#listeners.has(channel)) return; // Its last listener has left meanwhile.
     const wanted = sharded ? this.#ownerOf(channel) : onlyLink;
     if (wanted === undefined) throw new Error(`no master is known for the slot of ${channel}`);
     const current = this.#carrier.get(channel);
     if (current === wanted) return this.#links.get(wanted)?.add(channel);
     this.#carrier.set(channel, wanted);
     if (current !== undefined) await this.#drop(current, channel);
-    if (sharded) this.#followCluster();
+    this.#followCluster();
     await this.#link(wanted, sharded).add(channel);
   }
 
@@ -150,16 +158,35 @@ export class SubscriberHub {
   }
 
   #deliver(channel: string, message: string): void {
-    for (const handlers of this.#listeners.get(channel) ?? []) handlers.onMessage(message);
+    for (const handlers of this.#listeners.get(channel) ?? []) {
+      this.#protect(channel, () => {
+        handlers.onMessage(message);
+      });
+    }
   }
 
   #tellOfGap(channel: string): void {
-    for (const handlers of this.#listeners.get(channel) ?? []) handlers.onGap?.();
+    for (const handlers of this.#listeners.get(channel) ?? []) {
+      this.#protect(channel, () => {
+        handlers.onGap?.();
+      });
+    }
+  }
+
+  /** A listener that throws must not keep the others from hearing, let alone end the process. */
+  #protect(channel: string, tell: () => void): void {
+    try {
+      tell();
+    } catch (error) {
+      this.#logger.error(
+        `A listener of ${quote(channel)} has failed: ${error instanceof Error ? error.message : 'it threw no error'}`,
+      );
+    }
   }
 
   /** After every look at the Cluster's slots: channels whose slot has a new owner move there. */
   #followCluster(): void {
-    if (this.#followsCluster) return;
+    if (this.#followsCluster || !isCluster(this.options.request)) return;
     this.#followsCluster = true;
     this.options.request.on('refresh', this.#follow);
   }

@@ -1,0 +1,67 @@
+import { eventually, RedisCluster, RedisSentinel } from '@redstart/redis-testing';
+import { aCall, openConnection, rejectionOf } from './support/open-connection.js';
+
+const openSockets = () => process.getActiveResourcesInfo().filter((resource) => resource === 'TCPSocketWrap').length;
+
+describe('a Sentinel failover', () => {
+  it('is survived without a restart, and leaves no socket open in the end', async () => {
+    await using servers = await RedisSentinel.start();
+    const before = openSockets();
+    const { connection } = await openConnection({
+      sentinels: [...servers.sentinels],
+      masterName: servers.masterName,
+    });
+    await connection.call(aCall, (client) => client.set('key', 'value'));
+    await servers.failover();
+    await eventually(
+      async () => {
+        await expect(connection.call(aCall, (client) => client.set('key', 'after'))).resolves.toBe('OK');
+      },
+      { within: 15_000 },
+    );
+    await connection.close();
+    await eventually(() => {
+      expect(openSockets()).toBeLessThanOrEqual(before);
+    });
+  }, 40_000);
+});
+
+describe('the death of a master of a Cluster', () => {
+  it('rejects what was in flight at once, instead of sending it again', async () => {
+    await using servers = await RedisCluster.start({ masters: 3, replicas: 0 });
+    await using open = await openConnection({ cluster: [...servers.nodes] });
+    const key = open.connection.keys.tagged('counter', 'doomed')();
+    await open.connection.call(aCall, (client) => client.get(key));
+    const master = await servers.nodeOf(key);
+    master.pause();
+    const inFlight = rejectionOf(open.connection.call({ ...aCall, budgetMs: 10_000 }, (client) => client.incr(key)));
+    await new Promise(setImmediate); // It is on its way.
+    const startedAt = performance.now();
+    await master.kill();
+    expect(await inFlight).toMatchObject({ code: 'REDIS_UNAVAILABLE', outcome: 'unknown' });
+    expect(performance.now() - startedAt).toBeLessThan(3_000);
+  });
+
+  it('leaves the other masters usable', async () => {
+    await using servers = await RedisCluster.start({
+      masters: 3,
+      replicas: 0,
+      args: ['--cluster-require-full-coverage', 'no'],
+    });
+    await using open = await openConnection({ cluster: [...servers.nodes] });
+    const { connection } = open;
+    const keys = Array.from({ length: 30 }, (_, index) => connection.keys.tagged('item', index)());
+    await Promise.all(keys.map((key) => connection.call(aCall, (client) => client.get(key))));
+    const doomed = await servers.nodeOf(keys[0] ?? '');
+    const living = [];
+    for (const key of keys) if ((await servers.nodeOf(key)) !== doomed) living.push(key);
+    await doomed.kill();
+    await eventually(
+      async () => {
+        const reads = living.map((key) => connection.call(aCall, (client) => client.set(key, 'x')));
+        expect(new Set(await Promise.all(reads))).toEqual(new Set(['OK']));
+      },
+      { within: 10_000 },
+    );
+  });
+});
