@@ -40,6 +40,10 @@ describe('the death of a master of a Cluster', () => {
     await master.kill();
     expect(await inFlight).toMatchObject({ code: 'REDIS_UNAVAILABLE', outcome: 'unknown' });
     expect(performance.now() - startedAt).toBeLessThan(3_000);
+    // No other master was asked: a command that is sent again goes to one of them, and is told to move.
+    const others = servers.servers.filter((server) => server !== master);
+    const stats = await Promise.all(others.map((server) => server.ask((redis) => redis.info('commandstats'))));
+    expect(stats.join()).not.toContain('cmdstat_incr');
   });
 
   it('leaves the other masters usable', async () => {
@@ -53,7 +57,7 @@ describe('the death of a master of a Cluster', () => {
     const keys = Array.from({ length: 30 }, (_, index) => connection.keys.tagged('item', index)());
     await Promise.all(keys.map((key) => connection.call(aCall, (client) => client.get(key))));
     const doomed = await servers.nodeOf(keys[0] ?? '');
-    const living = [];
+    const living: string[] = [];
     for (const key of keys) if ((await servers.nodeOf(key)) !== doomed) living.push(key);
     await doomed.kill();
     await eventually(
