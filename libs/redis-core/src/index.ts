@@ -26,7 +26,7 @@ export {
   type ErrorResponse,
 } from './redis.errors.js';
 
-export { RedisConnection, type RedisCall } from './connection/redis-connection.js';
+export { RedisConnection, type CallAttempt, type RedisCall } from './connection/redis-connection.js';
 export { RedisConnections } from './connection/redis-connections.js';
 export { Capabilities } from './connection/capabilities.js';
 export { isOutage } from './connection/failures.js';
@@ -36,7 +36,7 @@ export { SubscriberHub, type Subscription, type SubscriptionHandlers } from './s
 export { defineScript, type Script, type ScriptArgument, type ScriptFlag } from './script/define-script.js';
 export { ScriptRunner, type ScriptCall } from './script/script-runner.js';
 
-export { KeySpace, type Key, type KeyPart } from './keys/key-space.js';
+export { encodeSubject, KeySpace, type Key, type KeyPart } from './keys/key-space.js';
 export { hashSlot } from './keys/hash-slot.js';
 export { durationMs, formatDuration, type Duration } from './time/duration.js';
 export { systemClock, type Cancel, type Clock } from './time/clock.js';

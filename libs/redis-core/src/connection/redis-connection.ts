@@ -1,4 +1,5 @@
 import { Breaker } from '../breaker/breaker.js';
+import { hashSlot } from '../keys/hash-slot.js';
 import type { KeySpace } from '../keys/key-space.js';
 import { LeaseRenewer } from '../lease/lease-renewer.js';
 import { RedisPool } from '../pool/redis-pool.js';
@@ -27,6 +28,12 @@ export interface RedisCall {
   readonly operation: string;
   /** How long the whole call may take, waiting for a connection included, in milliseconds. */
   readonly budgetMs: number;
+}
+
+/** What `send` can know of the call it belongs to. */
+export interface CallAttempt {
+  /** The caller has been told of a failure, and relies on nothing more being sent. */
+  readonly abandoned: boolean;
 }
 
 /**
@@ -131,23 +138,36 @@ export class RedisConnection {
   /**
    * Sends to Redis within a budget.
    *
-   * @param send gets the client when it is ready and returns the reply; called at most once
+   * @param send gets the client when it is ready and returns the reply; called at most once. `attempt.abandoned` turns true when the caller has been
+   *   told of a failure: nothing may be sent from then on
    * @throws RedisUnavailableError when Redis can't be reached or does not answer in time; its `outcome` tells whether the command may have
    *   been carried out · RedisCommandError when the server answers with an error · whatever `send` throws by itself
    */
-  call<T>(call: RedisCall, send: (client: RedisClient) => Promise<T>): Promise<T> {
+  call<T>(call: RedisCall, send: (client: RedisClient, attempt: CallAttempt) => Promise<T>): Promise<T> {
     return traceOperation(
       () => ({ library: call.library, operation: call.operation, connection: this.name }),
       () => this.#guarded(call, send),
     );
   }
 
-  /** A new connection of the `blocking` profile, for one reader. Close it by {@link release}; what is left is closed with the connection. */
-  blocking(): RedisClient {
+  /**
+   * A new connection of the `blocking` profile, for one reader. Close it by {@link release}; what is left is closed with the connection.
+   *
+   * @param key on a Cluster: leads to the master that owns this key, as far as is known now, and to no other. When that one goes, or the key
+   *   moves, the reader hears of it by its connection and asks for a new one. Without a key it is a client of the whole Cluster.
+   */
+  blocking(key?: string): RedisClient {
     if (this.closed) throw this.#closedError('blocking');
-    const client = createClient(this.#options, 'blocking');
+    const client = this.#createBlocking(key);
     this.#blocking.add(client);
     return client;
+  }
+
+  #createBlocking(key: string | undefined): RedisClient {
+    if (key === undefined || !isCluster(this.client)) return createClient(this.#options, 'blocking');
+    // Whoever asks may have lost its connection because the slot moved: the next one should know.
+    this.client.refreshSlotsCache();
+    return createNodeClient(this.#options, 'blocking', this.client, ownerOf(this.client, hashSlot(key)));
   }
 
   /** Closes a client that {@link blocking} gave out, at once: a blocked command does not hold it up. */
@@ -170,7 +190,7 @@ export class RedisConnection {
     return this.#closing;
   }
 
-  #guarded<T>(call: RedisCall, send: (client: RedisClient) => Promise<T>): Promise<T> {
+  #guarded<T>(call: RedisCall, send: (client: RedisClient, attempt: CallAttempt) => Promise<T>): Promise<T> {
     if (this.closed) return Promise.reject(this.#closedError(call.operation));
     if (!this.#breaker.healthy) {
       return this.#breaker.run(
@@ -189,19 +209,19 @@ export class RedisConnection {
     return result;
   }
 
-  async #send<T>(call: RedisCall, send: (client: RedisClient) => Promise<T>): Promise<T> {
+  async #send<T>(call: RedisCall, send: (client: RedisClient, attempt: CallAttempt) => Promise<T>): Promise<T> {
     let outcome: 'not-executed' | 'unknown' = 'not-executed';
-    let late = false;
+    const attempt = { abandoned: false };
     const work = async () => {
       // Nothing is handed to ioredis before it can be sent: what it queues, it would send long after the caller has given up.
       if (this.client.status !== 'ready') await this.#watch.ready();
-      if (late) throw this.#closedError(call.operation); // The caller has given up: nothing is sent behind its back.
+      if (attempt.abandoned) throw this.#closedError(call.operation); // The caller has given up: nothing is sent behind its back.
       outcome = 'unknown';
-      return send(this.client);
+      return send(this.client, attempt);
     };
     try {
       return await withinBudget(work(), call.budgetMs, () => {
-        late = true;
+        attempt.abandoned = true;
         return this.#lateError(call, outcome);
       });
     } catch (error) {

@@ -1,6 +1,6 @@
 import type { ChainableCommander, Redis } from 'ioredis';
 import { isNoScript, toRedstartError } from '../connection/failures.js';
-import type { RedisCall, RedisConnection } from '../connection/redis-connection.js';
+import type { CallAttempt, RedisCall, RedisConnection } from '../connection/redis-connection.js';
 import { RedisCommandError } from '../redis.errors.js';
 import type { RedisClient } from '../redis.options.js';
 import type { Script, ScriptArgument } from './define-script.js';
@@ -13,7 +13,8 @@ export interface ScriptCall<Result> {
 
 /**
  * Runs scripts by their digest (EVALSHA), and by their text (EVAL, which also loads it) when the server answers NOSCRIPT: after its
- * restart, a SCRIPT FLUSH or a failover. Works per node of a Cluster by itself, since both commands go where the first key lives.
+ * restart, a SCRIPT FLUSH or a failover. A script that takes that second way runs after what was sent behind it meanwhile: whoever needs an order
+ * awaits. Works per node of a Cluster by itself, since both commands go where the first key lives.
  */
 export class ScriptRunner {
   constructor(private readonly connection: RedisConnection) {}
@@ -29,7 +30,7 @@ export class ScriptRunner {
     args: readonly ScriptArgument[],
   ): Promise<Result> {
     checkKeyCount(script, keys);
-    return this.connection.call(call, (client) => evaluate(client, { script, keys, args }));
+    return this.connection.call(call, (client, attempt) => evaluate(client, { script, keys, args }, attempt));
   }
 
   /**
@@ -71,6 +72,7 @@ export class ScriptRunner {
 export async function evaluate<Result>(
   client: RedisClient | Redis,
   { script, keys, args }: ScriptCall<Result>,
+  attempt: CallAttempt = { abandoned: false },
 ): Promise<Result> {
   const send = (command: 'evalsha' | 'eval', text: string): Promise<unknown> =>
     script.buffers
@@ -79,7 +81,7 @@ export async function evaluate<Result>(
   try {
     return script.parse(await send('evalsha', script.sha1));
   } catch (error) {
-    if (!isNoScript(error)) throw error;
+    if (!isNoScript(error) || attempt.abandoned) throw error;
     return script.parse(await send('eval', script.lua));
   }
 }
