@@ -20,7 +20,7 @@ import {
 } from '@nestjs/common';
 import { APP_GUARD, REQUEST } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
-import { RedisModule } from '@redstart/redis-core';
+import { OptionsError, RedisModule } from '@redstart/redis-core';
 import { describeOn, eventually, standalone } from '@redstart/redis-testing';
 import { of, switchMap } from 'rxjs';
 import {
@@ -308,6 +308,78 @@ describeOn(standalone)('mistakes are boot errors', (redis) => {
     await expect(boot({ consumers: [Foreign] })).rejects.toThrow('handles "tick" of the stream "other"');
     await expect(boot({ consumers: [First, Second] })).rejects.toThrow('is on First and on Second');
     await expect(boot({ consumers: [Twice] })).rejects.toThrow('An event has one handler per group');
+  });
+
+  it('refuses a handler that another decorator or an override covers', async () => {
+    const Log =
+      ({ copy }: { copy: boolean }): MethodDecorator =>
+      (_target, _key, descriptor: PropertyDescriptor) => {
+        const original = descriptor.value as (...args: unknown[]) => unknown;
+        descriptor.value = function (this: unknown, ...args: unknown[]) {
+          return original.apply(this, args);
+        };
+        if (!copy) return;
+        for (const key of Reflect.getMetadataKeys(original)) {
+          Reflect.defineMetadata(key, Reflect.getMetadata(key, original), descriptor.value as object);
+        }
+      };
+    @StreamConsumer(orders, { group: 'billing' })
+    class Covered {
+      @Log({ copy: false })
+      @StreamHandler(orders.event('order.created'))
+      created() {
+        return undefined;
+      }
+      @StreamHandler(orders.event('order.cancelled'))
+      cancelled() {
+        return undefined;
+      }
+    }
+    class Base {
+      @StreamHandler(orders.event('order.created'))
+      created(): unknown {
+        return undefined;
+      }
+    }
+    @StreamConsumer(orders, { group: 'billing' })
+    class Overriding extends Base {
+      override created() {
+        return 1;
+      }
+      @StreamHandler(orders.event('order.cancelled'))
+      cancelled() {
+        return undefined;
+      }
+    }
+    @StreamConsumer(orders, { group: 'billing' })
+    class Stacked {
+      @StreamHandler(orders.event('order.created'))
+      @StreamHandler(orders.event('order.cancelled'))
+      both() {
+        return undefined;
+      }
+    }
+    @StreamConsumer(orders, { group: 'billing' })
+    class Fine extends Base {
+      @StreamHandler(orders.event('order.created'))
+      override created() {
+        return 1;
+      }
+      @Log({ copy: true })
+      @StreamHandler(orders.event('order.cancelled'))
+      cancelled() {
+        return undefined;
+      }
+    }
+    const error: unknown = await boot({ consumers: [Covered] }).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(OptionsError);
+    expect(String(error)).toContain('Covered.created: was given @StreamHandler(order.created)');
+    expect(String(error)).toContain('put @StreamHandler on top');
+    await expect(boot({ consumers: [Overriding] })).rejects.toThrow('Overriding.created: was given');
+    await expect(boot({ consumers: [Stacked] })).rejects.toThrow(
+      'Stacked.both: was given @StreamHandler(order.cancelled)',
+    );
+    await startApp({ connection: connection(), streams: [orders], consumers: [Fine] });
   });
 
   it('refuses two definitions of one name, and wrong options where they are written', async () => {

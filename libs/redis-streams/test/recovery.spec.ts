@@ -33,6 +33,20 @@ async function cut(app: TestingModule): Promise<void> {
   await app.get<RedisConnection>(getRedisConnectionToken()).close();
 }
 
+/** Kills the connections that are blocked in a read. @returns how many there were */
+async function killReader(server: RedisServer): Promise<number> {
+  const admin = server.client();
+  const isReader = (line: string) => line.includes('cmd=xreadgroup') && / flags=\w*b/.test(line);
+  const readers = async () =>
+    String(await admin.client('LIST'))
+      .split('\n')
+      .filter(isReader);
+  await eventually(async () => (await readers()).length > 0);
+  const lines = await readers();
+  for (const line of lines) await admin.client('KILL', 'ID', /^id=(\d+)/.exec(line)?.[1] ?? '');
+  return lines.length;
+}
+
 const never = () => new Promise<void>(() => undefined);
 
 describeOn(standalone, cluster)('recovery of entries', (redis) => {
@@ -226,6 +240,34 @@ describeOn(standalone, cluster)('recovery of the group', (redis) => {
       expect(seen).toEqual([1, 1, 2]);
     });
   });
+
+  it('begins a lost group at the start of the stream also with from: new', async () => {
+    const seen: number[] = [];
+    @StreamConsumer(orders, { group: 'billing', from: 'new' })
+    class Billing {
+      @StreamHandler(orders.event('order.created'))
+      created({ id }: OrderCreated) {
+        seen.push(id);
+      }
+    }
+    const client = redis.client();
+    const entry = (id: number) => ['t', 'order.created', 'd', JSON.stringify({ id })];
+    await client.xadd(ordersKey, '*', ...entry(1));
+    await startApp({ connection: redis.connection, streams: [orders], consumers: [Billing] });
+    await client.xadd(ordersKey, '*', ...entry(2));
+    await eventually(() => {
+      expect(seen).toEqual([2]);
+    });
+    // 3 is there before the group can be.
+    await client
+      .multi()
+      .xgroup('DESTROY', ordersKey, 'billing')
+      .xadd(ordersKey, '*', ...entry(3))
+      .exec();
+    await eventually(() => {
+      expect(seen).toEqual([2, 1, 2, 3]);
+    });
+  });
 });
 
 describe('recovery of the connection', () => {
@@ -261,11 +303,7 @@ describe('recovery of the connection', () => {
     const { seen, producer } = await consuming(server);
     const admin = server.client();
     await admin.config('RESETSTAT');
-    const blocked = String(await admin.client('LIST'))
-      .split('\n')
-      .filter((line) => line.includes('cmd=xreadgroup'));
-    expect(blocked).toHaveLength(1);
-    for (const line of blocked) await admin.client('KILL', 'ID', /^id=(\d+)/.exec(line)?.[1] ?? '');
+    expect(await killReader(server)).toBe(1);
     await producer.publish('order.created', { id: 2 });
     await eventually(() => {
       expect(seen).toEqual([1, 2]);
@@ -293,13 +331,42 @@ describe('recovery of the connection', () => {
     await eventually(async () => (await pending(server.client())).length === 0);
   });
 
-  it('acknowledges after an outage what was handled during it', async () => {
-    await using server = await RedisServer.start({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] });
+  it('takes up nothing twice that it holds, or that has just failed', async () => {
+    await using server = await RedisServer.start();
+    await using _apps = closingApps();
+    const runs: number[] = [];
+    const app = await startApp({
+      connection: { url: server.url },
+      streams: [orders],
+      consumers: [
+        consumerClass(({ id }) => {
+          runs.push(id);
+          if (id === 1) return never();
+          if (id === 2) throw new Error('fails');
+          return undefined;
+        }),
+      ],
+      options: { minIdle: '60s', drainTimeout: 0 },
+    });
+    const producer = app.get<Orders>(getStreamToken(orders));
+    for (const id of [1, 2]) await producer.publish('order.created', { id });
+    await eventually(() => runs.length === 2);
+    expect(await killReader(server)).toBe(1);
+    await producer.publish('order.created', { id: 3 });
+    await eventually(async () => (await pending(server.client())).length === 2 && runs.includes(3));
+
+    expect(runs).toEqual([1, 2, 3]);
+    expect(await pending(server.client())).toMatchObject([{ deliveries: 1 }, { deliveries: 1 }]);
+  });
+
+  it('acknowledges after an outage what was handled during it, also when that outlasts a command', async () => {
+    await using server = await RedisServer.start();
+    await using proxy = await FaultProxy.start(server);
     await using _apps = closingApps();
     const runs: number[] = [];
     let finish: () => void = () => undefined;
     const app = await startApp({
-      connection: { url: server.url },
+      connection: { url: proxy.url },
       streams: [orders],
       consumers: [
         consumerClass(({ id }) => {
@@ -309,15 +376,21 @@ describe('recovery of the connection', () => {
       ],
       options: { minIdle: '30s', claimInterval: 50 },
     });
+    const warnings: string[] = [];
+    const log = () => undefined;
+    app.useLogger({ log, error: log, warn: (message: unknown) => warnings.push(String(message)) });
     await app.get<Orders>(getStreamToken(orders)).publish('order.created', { id: 1 });
     await eventually(() => runs.length === 1);
-    await server.kill();
+
+    const outage = proxy.refuse();
     finish();
-    await server.restart();
-    const client = server.client();
-    await eventually(async () => (await pending(client)).length === 0);
-    // The entry and its group have survived, so the handler was not run again.
-    expect(await client.xlen(ordersKey)).toBe(1);
+    // The first attempt has used up its budget.
+    await eventually(() => warnings.some((text) => text.includes('while settling the entry')));
+    expect(await pending(server.client())).toHaveLength(1);
+    outage.stop();
+
+    await eventually(async () => (await pending(server.client())).length === 0);
+    expect(outage.injected).toBeGreaterThan(0);
     expect(runs).toEqual([1]);
   });
 });

@@ -80,6 +80,19 @@ describeOn(standalone, cluster)('shutdown', (redis) => {
     expect(await consumers(client)).toEqual([name]);
   });
 
+  it('stops at once while it is still starting', async () => {
+    @StreamConsumer(orders, { group: 'billing' })
+    class Billing {
+      @StreamHandler(orders.event('order.created'))
+      created() {
+        return undefined;
+      }
+    }
+    // Closed in the tick in which it has booted: the group is being made, and no connection of the reader is open.
+    await closeApp(await startApp({ connection: redis.connection, streams: [orders], consumers: [Billing] }));
+    expect(await consumers(redis.client()).catch(() => [])).toEqual([]);
+  }, 5_000);
+
   it('reads nothing any more, and removes its record, when it was idle', async () => {
     const seen: number[] = [];
     @StreamConsumer(orders, { group: 'billing' })

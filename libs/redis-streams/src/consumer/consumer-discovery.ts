@@ -2,7 +2,7 @@ import type { DiscoveryService } from '@nestjs/core';
 import { MetadataScanner } from '@nestjs/core';
 import { OptionsError } from '@redstart/redis-core';
 import { consumerMetadataOf, type ConsumerMetadata } from '../decorators/stream-consumer.js';
-import { handlerMetadataOf, type HandlerMetadata } from '../decorators/stream-handler.js';
+import { handlerMetadataOf, recordedHandlersOf, type HandlerMetadata } from '../decorators/stream-handler.js';
 import type { HandlerMethod } from './handler-factory.js';
 
 /** A class with `@StreamConsumer`, and its handlers. */
@@ -15,7 +15,8 @@ export interface DiscoveredConsumer {
 /**
  * Finds the consumers among the application's providers and controllers.
  *
- * @throws OptionsError for what could never work: handlers in a class that is no consumer, a consumer without handlers, a handler of another stream's event, two handlers of one event
+ * @throws OptionsError for what could never work: handlers in a class that is no consumer, a consumer without handlers, a handler of another stream's event,
+ *   two handlers of one event, a handler that is covered by another decorator
  */
 export function discoverConsumers(discovery: DiscoveryService): DiscoveredConsumer[] {
   return [...discovery.getProviders(), ...discovery.getControllers()].flatMap((wrapper): DiscoveredConsumer[] => {
@@ -27,6 +28,7 @@ export function discoverConsumers(discovery: DiscoveryService): DiscoveredConsum
     const type: unknown = metatype ?? (isObject(instance) ? instance.constructor : undefined);
     if (typeof type !== 'function' || !isObject(type.prototype)) return [];
     const metadata = consumerMetadataOf(type);
+    refuseCovered(type.name, type.prototype);
     const handlers = handlersOf(type.prototype).map(({ methodName, ...handler }) => ({
       ...handler,
       method: { wrapper, methodName, name: `${type.name}.${methodName}` },
@@ -42,6 +44,21 @@ function handlersOf(prototype: object): (HandlerMetadata & { methodName: string 
     const handler = typeof method === 'function' ? handlerMetadataOf(method) : undefined;
     return handler === undefined ? [] : [{ ...handler, methodName }];
   });
+}
+
+/** A handler that nobody finds would have its events acknowledged unhandled. */
+function refuseCovered(className: string, prototype: object): void {
+  const names = new Set(new MetadataScanner().getAllMethodNames(prototype));
+  for (const { propertyKey, metadata } of recordedHandlersOf(prototype)) {
+    const method: unknown = names.has(propertyKey) ? Reflect.get(prototype, propertyKey) : undefined;
+    if (typeof method === 'function' && handlerMetadataOf(method) === metadata) continue;
+    throw new OptionsError(
+      `${className}.${propertyKey}`,
+      `was given @StreamHandler(${metadata.event.type}), but the method found there does not bear its metadata, so it would never be called. ` +
+        'When a decorator above replaces the method, put @StreamHandler on top, or let that decorator copy the metadata of the method it replaces. ' +
+        'An override needs its own @StreamHandler, and a method takes only one.',
+    );
+  }
 }
 
 function check(

@@ -14,9 +14,11 @@ const largestRead = 200;
 /**
  * Reads new entries for one consumer, over one connection of its own, from `start` to `stop`.
  *
- * It works in *sessions*. A session opens a fresh blocking connection, makes sure that the group exists, takes up what was delivered to this consumer but never
+ * It works in *sessions*. A session makes sure that the group exists, opens a fresh blocking connection (on a Cluster to the master that owns the stream, and to no other
+ * node, so that nobody else's death matters), takes up what was delivered to this consumer but never
  * arrived (*resuming*), and then *reads*: whenever slots are free it asks for that many entries and waits up to `block` for the first. Anything that goes wrong ends the
- * session: a broken connection, a read that outlasts its time, an error of the server, above all NOGROUP and UNBLOCKED after FLUSHALL, DEL or an empty restart. A connection
+ * session: a broken connection, a read that outlasts its time, an error of the server, above all NOGROUP and UNBLOCKED after FLUSHALL, DEL or an empty restart, and MOVED or ASK when the
+ * stream goes to another master. A connection
  * that broke is never used again, since ioredis would repeat the read and hide that a reply was lost. Then the reader *backs off*, 50 ms at first and 2 s at most until
  * a read succeeds again, and begins the next session. So there is one way to recover, and no error that ends the reading.
  *
@@ -68,8 +70,9 @@ export class Reader {
   /** Never resolves: a session always ends with a reason. */
   async #session(): Promise<never> {
     await this.#ensureGroup();
-    const { connection } = this.#member;
-    const client = connection.blocking();
+    this.#stopping.signal.throwIfAborted(); // Stopped meanwhile: the listener below would never be told.
+    const { connection, keys } = this.#member;
+    const client = connection.blocking(keys.stream);
     const end = new AbortController();
     const stopped = () => {
       end.abort(new Error('stopped'));
@@ -78,7 +81,7 @@ export class Reader {
       end.abort(new Error('the connection of the reader broke'));
     };
     this.#stopping.signal.addEventListener('abort', stopped);
-    for (const event of ['close', 'end', '-node']) client.on(event, broken);
+    for (const event of ['close', 'end']) client.on(event, broken);
     try {
       let resuming = true;
       for (;;) {
@@ -93,7 +96,7 @@ export class Reader {
       }
     } finally {
       this.#stopping.signal.removeEventListener('abort', stopped);
-      for (const event of ['close', 'end', '-node']) client.off(event, broken);
+      for (const event of ['close', 'end']) client.off(event, broken);
       connection.release(client);
     }
   }

@@ -17,7 +17,14 @@ export interface HandlerMetadata {
   readonly attempts: number | undefined;
 }
 
+/** A method that was given `@StreamHandler`, whatever has become of it since. */
+export interface RecordedHandler {
+  readonly propertyKey: string;
+  readonly metadata: HandlerMetadata;
+}
+
 const metadataKey = '@redstart/redis-streams:handler';
+const recordKey = '@redstart/redis-streams:handlers';
 
 /**
  * Makes a method the handler of an event: it is called as `handler(payload, ctx)` for each message.
@@ -42,10 +49,26 @@ export function StreamHandler<Payload>(event: StreamEvent<Payload>, options: Str
     descriptor: TypedPropertyDescriptor<Method>,
   ): void => {
     if (descriptor.value !== undefined) Reflect.defineMetadata(metadataKey, metadata, descriptor.value);
+    // On the prototype, too, where no decorator above can cover it.
+    Reflect.defineMetadata(recordKey, [...ownRecords(target), { propertyKey, metadata }], target);
     describePositionalParameters(target.constructor, propertyKey);
   };
 }
 
 export function handlerMetadataOf(method: object): HandlerMetadata | undefined {
   return Reflect.getMetadata(metadataKey, method) as HandlerMetadata | undefined;
+}
+
+/** The handlers of a class and of all it inherits from. A method decorated anew in a subclass stands for those it overrides. */
+export function recordedHandlersOf(prototype: object): RecordedHandler[] {
+  const own = ownRecords(prototype);
+  const parent: unknown = Object.getPrototypeOf(prototype);
+  const inherited = typeof parent === 'object' && parent !== null ? recordedHandlersOf(parent) : [];
+  const decoratedAnew = new Set(own.map(({ propertyKey }) => propertyKey));
+  return [...own, ...inherited.filter(({ propertyKey }) => !decoratedAnew.has(propertyKey))];
+}
+
+function ownRecords(prototype: object): RecordedHandler[] {
+  // Only StreamHandler writes it.
+  return (Reflect.getOwnMetadata(recordKey, prototype) as RecordedHandler[] | undefined) ?? [];
 }
