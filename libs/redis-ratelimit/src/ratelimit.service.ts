@@ -1,4 +1,11 @@
-import { checkInteger, checkKnownKeys, OptionsError, type Key, type RedisConnection } from '@redstart/redis-core';
+import {
+  checkInteger,
+  checkKnownKeys,
+  encodeSubject,
+  OptionsError,
+  type Key,
+  type RedisConnection,
+} from '@redstart/redis-core';
 import { Decider } from './decider.js';
 import type { RateLimitDecision } from './decision.js';
 import type { PolicyReference } from './policies/policy-book.js';
@@ -114,7 +121,7 @@ export class RateLimitService<Name extends string = string> {
     for (const { policy: reference, key, cost } of checks) {
       const policy = this.options.policies.resolve(reference);
       const charge = { policy, cost: checkCost(cost) };
-      const id = JSON.stringify(Array.isArray(key) ? key.map(String) : [String(key)]);
+      const id = encodeSubject(key);
       const last = groups.at(-1);
       if (last?.id !== id) {
         groups.push({ key, id, charges: [charge] });

@@ -87,6 +87,84 @@ class NoRoute {
 @Injectable()
 class NoController {}
 
+/** A decorator as they are found in the wild: calls the method, and forgets what was declared at it. */
+const Log = ({ copies = false } = {}): MethodDecorator => {
+  return (_target, _name, descriptor: PropertyDescriptor) => {
+    const method: unknown = descriptor.value;
+    if (typeof method !== 'function') return;
+    const logged = function (this: unknown, ...args: unknown[]): unknown {
+      return Reflect.apply(method, this, args);
+    };
+    if (copies) {
+      for (const key of Reflect.getMetadataKeys(method)) {
+        Reflect.defineMetadata(key, Reflect.getMetadata(key, method), logged);
+      }
+    }
+    descriptor.value = logged;
+  };
+};
+
+@Controller()
+class Lost {
+  @Get()
+  @Log()
+  @RateLimit('api')
+  get() {
+    return 1;
+  }
+}
+
+@Controller()
+class HalfLost {
+  @Get()
+  @RateLimit('search')
+  @Log()
+  @RateLimit('api')
+  get() {
+    return 1;
+  }
+}
+
+@Controller()
+class LostSkip {
+  @Get()
+  @Log()
+  @SkipRateLimit()
+  get() {
+    return 1;
+  }
+}
+
+class LosingBase {
+  @Get()
+  @Log()
+  @RateLimit('api')
+  get() {
+    return 1;
+  }
+}
+
+@Controller()
+class LosesByInheritance extends LosingBase {}
+
+@Controller()
+class Kept extends LosingBase {
+  @RateLimit('api')
+  @Get()
+  @Log()
+  override get() {
+    return 1;
+  }
+
+  @Get('copied')
+  @Log({ copies: true })
+  @SkipRateLimit('search')
+  @RateLimit('api')
+  copied() {
+    return 1;
+  }
+}
+
 function namesake(): Type {
   @Controller('namesake')
   class Namesake {
@@ -137,9 +215,20 @@ describeOn(standalone)('the boot', (redis) => {
     ['@RateLimit or @SkipRateLimit on NoHandler.run: this method is no HTTP handler', moduleOf([], [NoHandler])],
     ['@RateLimit or @SkipRateLimit on NoRoute.helper: this method is no HTTP handler', moduleOf([NoRoute])],
     ['@RateLimit or @SkipRateLimit on NoController: this class is no controller', moduleOf([], [NoController])],
+    ['@RateLimit or @SkipRateLimit on Lost.get: another decorator above it', moduleOf([Lost])],
+    ['@RateLimit or @SkipRateLimit on HalfLost.get: another decorator above it', moduleOf([HalfLost])],
+    ['@RateLimit or @SkipRateLimit on LostSkip.get: another decorator above it', moduleOf([LostSkip])],
+    ['@RateLimit or @SkipRateLimit on LosesByInheritance.get: another', moduleOf([LosesByInheritance])],
     ['rate limit "Namesake.get": is written at two places', moduleOf([namesake(), namesake()])],
   ])('fails: %s', async (message, feature) => {
     await expect(boot(feature)).rejects.toThrow(message);
+  });
+
+  it('says what to do about a decorator that has lost a limit, and lets pass one that has not', async () => {
+    await expect(boot(moduleOf([Lost]))).rejects.toThrow(
+      'Put @RateLimit on top of that decorator, or let that one copy the metadata.',
+    );
+    await boot(moduleOf([Kept]));
   });
 
   it('fails for what a factory has made', async () => {

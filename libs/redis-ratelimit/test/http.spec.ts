@@ -125,7 +125,46 @@ class OpenController {
   }
 }
 
-@Module({ controllers: [FlightsController, ScopedController, OpenController] })
+@RateLimit('api', { cost: 3 })
+@RateLimit('login')
+abstract class Base {
+  @Get('plain')
+  plain() {
+    return 'plain';
+  }
+}
+
+@RateLimit('api', { cost: 2 })
+@SkipRateLimit('login')
+@Controller('derived')
+class DerivedController extends Base {}
+
+@Controller('several')
+class SeveralController {
+  @RateLimit('api', { cost: 2 })
+  @RateLimit('api')
+  @Get('dear-first')
+  dearFirst() {
+    return 1;
+  }
+
+  @RateLimit('api')
+  @RateLimit('api', { cost: 2 })
+  @Get('dear-last')
+  dearLast() {
+    return 1;
+  }
+
+  @RateLimit('api', { key: () => 'a:b' })
+  @RateLimit('login', { key: () => ['a:b'] })
+  @RateLimit('search', { key: () => ['a', 'b'] })
+  @Get('keys')
+  keys() {
+    return 1;
+  }
+}
+
+@Module({ controllers: [FlightsController, ScopedController, OpenController, DerivedController, SeveralController] })
 class AppModule {}
 
 const adapters: [string, () => ExpressAdapter | FastifyAdapter][] = [
@@ -200,6 +239,27 @@ describeOn(standalone)('limited routes', (redis) => {
       expect(fieldsOf(await get('/flights/dear'))[1]).toContain('"api";r=1');
       expect((await get('/flights/twice')).status).toBe(200);
       expect((await app.get(RateLimitService).peek('api', ['ip', '127.0.0.1'])).remaining).toBe(0);
+    });
+
+    it('lets a class speak for the policies of its base class, and skip them', async () => {
+      const [policy, quota] = fieldsOf(await get('/derived/plain'));
+      expect(policy).toBe('"everything";q=1000;w=60, "api";q=3;w=60');
+      expect(quota).toContain('"api";r=1');
+    });
+
+    it('takes the dearest of several limits of one policy and key', async () => {
+      expect(fieldsOf(await get('/several/dear-first'))[1]).toContain('"api";r=1');
+      await app.get(RateLimitService).reset('api', ['ip', '127.0.0.1']);
+      expect(fieldsOf(await get('/several/dear-last'))[1]).toContain('"api";r=1');
+    });
+
+    it('counts where the service counts for the same key', async () => {
+      expect((await get('/several/keys')).status).toBe(200);
+      const limiter = app.get(RateLimitService);
+      expect((await limiter.peek('api', ['a', 'b'])).remaining).toBe(2);
+      expect((await limiter.peek('login', ['a:b'])).remaining).toBe(1);
+      expect((await limiter.peek('login', 'a:b')).remaining).toBe(2);
+      expect((await limiter.peek('search', 'a:b')).remaining).toBe(4);
     });
 
     it('limits an inherited handler once, and one whose decorator stands below the route', async () => {

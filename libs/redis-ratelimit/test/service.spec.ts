@@ -86,6 +86,24 @@ describeOn(standalone, cluster)('RateLimitService', (redis) => {
     ).rejects.toThrow('twice');
   });
 
+  it('tells keys apart as Redis keys do, and takes those that are equal together', async () => {
+    // 'a:b' is ['a', 'b'], and not ['a:b'].
+    await limiter.check([
+      { policy: 'api', key: 'a:b' },
+      { policy: 'login', key: ['a:b'] },
+    ]);
+    expect((await limiter.peek('login', ['a:b'])).remaining).toBe(1);
+    expect((await limiter.peek('login', 'a:b')).remaining).toBe(2);
+
+    await limiter.consume('login', ['c', 'd'], { cost: 2 });
+    const together = await limiter.check([
+      { policy: 'api', key: 'c:d' },
+      { policy: 'login', key: ['c', 'd'] },
+    ]);
+    expect(together.map(({ allowed }) => allowed)).toEqual([true, false]);
+    expect((await limiter.peek('api', 'c:d')).remaining).toBe(3);
+  });
+
   it('forgets on reset', async () => {
     await limiter.consume('login', 'ann', { cost: 2 });
     expect(await limiter.reset('login', 'ann')).toBe(true);

@@ -19,11 +19,12 @@ export interface RateLimitDecoratorOptions {
  * Limits HTTP handlers: one method, or all of a controller.
  *
  * A request counts once against every limit of its route, whether it comes from the class, the method or `global`. Limits with one key are
- * decided in one script, all or none; a limit at the method replaces the one of the same policy at the class. A denied request gets a 429 before
+ * decided in one script, all or none; a limit at the method replaces the one of the same policy at the class, and one at a class that of its base
+ * class. A decorator above that puts a function of its own in place of the method has to copy its metadata, or to stand below. A denied request gets a 429 before
  * interceptors, pipes and the handler run. Put it above the guard that finds the user: guards run from the bottom up.
  *
  * @param policy a name of the module's policies, or a limit of its own: `{ limit: 10, window: '1m' }`, counted under the name of its place
- * @throws at boot: OptionsError on a method that is no HTTP handler, UnknownPolicyError, and Nest's own error naming the controller when
+ * @throws at boot: OptionsError on a method that is no HTTP handler or has lost its limit to another decorator, UnknownPolicyError, and Nest's own error naming the controller when
  *   RedisRateLimitModule is missing. In a request: RateLimitExceededError · RateLimitKeyMissingError
  * @example
  * @RateLimit('login', { key: by.ip() })
@@ -40,9 +41,9 @@ export function RateLimit(
   if (key !== undefined) checkFunction(key, `${decorator}.key`);
 
   return (target: object, method?: string | symbol, descriptor?: PropertyDescriptor) => {
-    const { owner, place, decorated } = placeOf(decorator, target, method, descriptor);
-    const limit: DeclaredLimit = { policy: policyReference(policy, place, decorator), limiter, key, cost };
-    declareLimit(decorated, limit);
+    const { owner, name, place } = placeOf(decorator, target, method, descriptor);
+    const limit: DeclaredLimit = { policy: policyReference(policy, name, decorator), limiter, key, cost };
+    declareLimit(place, limit);
     // Not needed by the guard: it makes a forgotten module an error at boot that names the controller.
     const token = getRateLimitToken(limiter);
     injectRuntime(owner.prototype as object, token);
@@ -52,7 +53,8 @@ export function RateLimit(
 }
 
 /**
- * Leaves out limits that are declared further out: at a method those of its class and the `global` ones, at a class the `global` ones.
+ * Leaves out limits that are declared further out: at a method those of its class and the `global` ones, at a class those of
+ * its base classes and the `global` ones.
  *
  * @param policies the policies to leave out. @default all
  * @example  @SkipRateLimit() @Get('health') health() { … }
@@ -60,21 +62,22 @@ export function RateLimit(
 export function SkipRateLimit(...policies: string[]): ClassDecorator & MethodDecorator {
   const decorator = '@SkipRateLimit';
   return (target: object, method?: string | symbol, descriptor?: PropertyDescriptor) => {
-    declareSkip(placeOf(decorator, target, method, descriptor).decorated, policies);
+    declareSkip(placeOf(decorator, target, method, descriptor).place, policies);
   };
 }
 
 function placeOf(decorator: string, target: object, method?: string | symbol, descriptor?: PropertyDescriptor) {
   if (method === undefined) {
     if (!isClass(target)) throw new OptionsError(decorator, 'stands on a class or a method.');
-    return { owner: target, place: target.name, decorated: target };
+    return { owner: target, name: target.name, place: { decorated: target } };
   }
   const value: unknown = descriptor?.value;
   const owner = target.constructor;
   if (typeof target === 'function' || typeof value !== 'function' || !isClass(owner)) {
     throw new OptionsError(`${decorator} on ${String(method)}`, 'stands on a class or a method of its instances.');
   }
-  return { owner, place: `${owner.name}.${String(method)}`, decorated: value };
+  const place = { decorated: value, method: { prototype: target, name: method } };
+  return { owner, name: `${owner.name}.${String(method)}`, place };
 }
 
 function isClass(value: unknown): value is Type {

@@ -1,6 +1,6 @@
 import type { ExecutionContext } from '@nestjs/common';
 import type { HttpAdapterHost } from '@nestjs/core';
-import type { Key } from '@redstart/redis-core';
+import { encodeSubject } from '@redstart/redis-core';
 import { RateLimitExceededError, RateLimitKeyMissingError } from '../ratelimit.errors.js';
 import type { RateLimitService, ReferencedCheck } from '../ratelimit.service.js';
 import { isMissing, type RateLimitContext } from './by.js';
@@ -79,7 +79,7 @@ export class RequestLimiter {
 function bySubject(checks: readonly ReferencedCheck[]): ReferencedCheck[] {
   const subjects = new Map<string, Map<string, ReferencedCheck>>();
   for (const check of checks) {
-    const id = identityOf(check.key);
+    const id = encodeSubject(check.key);
     const policies = subjects.get(id) ?? new Map<string, ReferencedCheck>();
     subjects.set(id, policies);
     const { name } = check.policy;
@@ -87,8 +87,4 @@ function bySubject(checks: readonly ReferencedCheck[]): ReferencedCheck[] {
     if (other === undefined || other.cost < check.cost) policies.set(name, check);
   }
   return [...subjects.values()].flatMap((policies) => [...policies.values()]);
-}
-
-function identityOf(key: Key): string {
-  return JSON.stringify(Array.isArray(key) ? key.map(String) : [String(key)]);
 }

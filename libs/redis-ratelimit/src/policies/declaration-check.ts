@@ -2,7 +2,7 @@ import type { OnModuleInit, Type } from '@nestjs/common';
 import { MetadataScanner, type ModulesContainer } from '@nestjs/core';
 import { OptionsError } from '@redstart/redis-core';
 import { callLimitsAt } from '../decorators/limit-calls.decorator.js';
-import { limitsAt, skipsAt } from '../http/declared-limits.js';
+import { limitsAt, methodsWithoutTheirDeclaration, skipsAt } from '../http/declared-limits.js';
 import { UnknownPolicyError } from '../ratelimit.errors.js';
 import { RateLimitService } from '../ratelimit.service.js';
 import type { PolicyReference, PolicyBook } from './policy-book.js';
@@ -16,8 +16,8 @@ interface Candidate {
 }
 
 /**
- * Looks at every class of the application when it boots, and fails the boot for a limit that would never apply: one that names no policy, or stands where no
- * request passes. Also takes the policies written at decorators into the book, so that two of one name are found here.
+ * Looks at every class of the application when it boots, and fails the boot for a limit that would never apply: one that names no policy, stands where no
+ * request passes, or was lost to another decorator. Also takes the policies written at decorators into the book, so that two of one name are found here.
  */
 export class DeclarationCheck implements OnModuleInit {
   readonly #scanner = new MetadataScanner();
@@ -35,6 +35,7 @@ export class DeclarationCheck implements OnModuleInit {
     for (const candidate of this.#candidates()) {
       const { type } = candidate;
       if (limitsAt(type).length + skipsAt(type).length > 0) this.#checkClass(candidate);
+      for (const name of methodsWithoutTheirDeclaration(type)) throw lostDeclaration(`${type.name}.${String(name)}`);
       for (const name of this.#scanner.getAllMethodNames(type.prototype as object)) this.#checkMethod(candidate, name);
     }
   }
@@ -98,6 +99,15 @@ export class DeclarationCheck implements OnModuleInit {
       ...[...module.providers.values()].flatMap((wrapper) => candidateOf(wrapper, false)),
     ]);
   }
+}
+
+/** Guards are found by metadata of the function that Nest calls, and this one has none of it. */
+function lostDeclaration(where: string): OptionsError {
+  return new OptionsError(
+    `@RateLimit or @SkipRateLimit on ${where}`,
+    'another decorator above it has put a function of its own in place of the method, without its metadata, so it would ' +
+      'not apply. Put @RateLimit on top of that decorator, or let that one copy the metadata.',
+  );
 }
 
 /** The class of a provider: its own, or that of what its factory has made. */
