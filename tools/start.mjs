@@ -11,6 +11,7 @@ import { installDependencies } from './install.mjs';
 import { waitForLock } from './lock-file.mjs';
 import { keepOnlyOwnCache, startNx } from './nx.mjs';
 import { dataDirectory, root } from './paths.mjs';
+import { publicAddress } from './public-address.mjs';
 import { obtainRedis } from './redis-binary.mjs';
 import { startPrivateRedis } from './redis-private.mjs';
 import { exitCode, outputOf } from './spawn.mjs';
@@ -28,9 +29,10 @@ export async function start(_request, guard, say) {
   const database = await provideDatabase(guard, say);
   say('starting the sample API …\n');
   const env = { ...process.env, REDIS_URL: redis, DATABASE_URL: database };
-  return exitCode(
-    guard.start(process.execPath, [join(DIST, 'main.js')], { env, stdio: ['ignore', 'inherit', 'inherit'] }),
-  );
+  const api = guard.start(process.execPath, [join(DIST, 'main.js')], { env, stdio: ['ignore', 'inherit', 'inherit'] });
+  const code = await exitCode(api);
+  say(`the API has ended (exit code ${code}).`);
+  return code;
 }
 
 /** Two servers on the same data would destroy it. The guardian holds the lock as well: it may still be ending the last run. */
@@ -73,18 +75,20 @@ async function build(guard, say) {
 
 async function provideRedis(guard, say, server) {
   if (!server) {
-    say(`Redis: ${withoutPassword(process.env.REDIS_URL)} (REDIS_URL)`);
+    say(`Redis: ${publicAddress(process.env.REDIS_URL)} (REDIS_URL)`);
     return process.env.REDIS_URL;
   }
   const redis = await startPrivateRedis(guard, { bin: server.bin, directory: join(dataDirectory, 'redis') });
   say(`Redis ${server.version} at ${redis.url} (private, ${server.source}; data in .data/redis)`);
-  void redis.ended.then((code) => say(`Redis has ended (exit code ${code}); the API goes on without it.`));
+  void redis.ended.then((code) =>
+    say(`Redis has ended (exit code ${code}); the API goes on without it until the next npm start.`),
+  );
   return redis.url;
 }
 
 async function provideDatabase(guard, say) {
   if (process.env.DATABASE_URL) {
-    say(`database: ${withoutPassword(process.env.DATABASE_URL)} (DATABASE_URL)`);
+    say(`database: ${publicAddress(process.env.DATABASE_URL)} (DATABASE_URL)`);
     return process.env.DATABASE_URL;
   }
   say('starting the database …');
@@ -93,10 +97,8 @@ async function provideDatabase(guard, say) {
     directory: join(dataDirectory, 'postgres'),
   });
   say(`database at ${database.url} (private; data in .data/postgres)`);
-  void database.ended.then((code) => say(`The database has ended (exit code ${code}); the API goes on without it.`));
+  void database.ended.then((code) =>
+    say(`The database has ended (exit code ${code}); the API can't work before the next npm start.`),
+  );
   return database.url;
-}
-
-function withoutPassword(address) {
-  return address.replace(/(\/\/[^:@/]*):[^@/]*@/, '$1:***@');
 }

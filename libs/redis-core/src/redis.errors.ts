@@ -6,6 +6,11 @@ export interface ErrorResponse {
   readonly type?: string;
   /** The short, stable summary: `title` of the problem body. */
   readonly title: string;
+  /**
+   * What the client can do: `detail` of the problem body. The message of an error speaks to developers, and may name hosts, keys and options; a client is
+   * told this sentence instead, or none.
+   */
+  readonly detail?: string;
   /** When to try again, in milliseconds: becomes `Retry-After`, rounded up to whole seconds and at least 1. */
   readonly retryAfterMs?: number;
   /** Further headers, e.g. the `RateLimit` fields. */
@@ -14,10 +19,19 @@ export interface ErrorResponse {
   readonly extensions?: Readonly<Record<string, unknown>>;
 }
 
+/** What a client is told when a part of ours is down or overloaded: which one is none of its business. */
+const unavailable: ErrorResponse = {
+  status: 503,
+  title: 'Service Unavailable',
+  detail: 'Something that this needs is not available at the moment. Try again.',
+  retryAfterMs: 1_000,
+};
+
 /**
  * The base of every error that Redstart throws by itself.
  *
- * `code` is stable and safe to branch on; the message tells what happened and the way out, and never holds a password or a value.
+ * `code` is stable and safe to branch on; the message tells the developer what happened and the way out, and never holds a password or a value.
+ * What others are told is {@link RedstartError.response}.
  */
 export abstract class RedstartError extends Error {
   /** Stable, upper-case, e.g. `REDIS_UNAVAILABLE`. */
@@ -83,7 +97,7 @@ export class RedisUnavailableError extends RedstartError {
   }
 
   override get response(): ErrorResponse {
-    return { status: 503, title: 'Service Unavailable', retryAfterMs: 1_000 };
+    return unavailable;
   }
 }
 
@@ -115,6 +129,6 @@ export class PoolExhaustedError extends RedstartError {
   }
 
   override get response(): ErrorResponse {
-    return { status: 503, title: 'Service Unavailable', retryAfterMs: 1_000 };
+    return unavailable;
   }
 }

@@ -12,10 +12,10 @@ import { type ErrorResponse, InvalidKeyError, RedisUnavailableError, RedstartErr
 class RefusedError extends RedstartError {
   readonly code = 'REFUSED';
   constructor(private readonly answer: Partial<ErrorResponse> = {}) {
-    super('Five calls a minute are allowed.', { cause: new Error('CANARY') });
+    super('CANARY: raise the limit of the policy "api".', { cause: new Error('CANARY') });
   }
   override get response(): ErrorResponse {
-    return { status: 429, title: 'Too Many Requests', ...this.answer };
+    return { status: 429, title: 'Too Many Requests', detail: 'Five calls a minute are allowed.', ...this.answer };
   }
 }
 
@@ -26,10 +26,13 @@ const errors: Record<string, () => Error> = {
       headers: { RateLimit: '"api";r=0;t=2' },
       extensions: { 'violated-policies': ['api'], status: 200, detail: 'replaced' },
     }),
+  silent: () => new RefusedError({ detail: undefined as never }),
   soon: () => new RefusedError({ retryAfterMs: 1 }),
   never: () => new RefusedError({ retryAfterMs: Infinity }),
   outage: () =>
-    new RedisUnavailableError('Redis did not answer within 250 ms.', 'unknown', { cause: new Error('CANARY') }),
+    new RedisUnavailableError('CANARY: Redis at 10.0.0.7:6379 did not answer within 250 ms.', 'unknown', {
+      cause: new Error('CANARY'),
+    }),
   internal: () => new InvalidKeyError('The key CANARY is empty.'),
   foreign: () => new Error('CANARY'),
 };
@@ -64,7 +67,7 @@ describe.each([
 ])('on %s', (_name, adapter) => {
   let app: INestApplication;
   let base: string;
-  const logger = { log: jest.fn(), warn: jest.fn(), error: jest.fn() };
+  const logger = { log: jest.fn(), warn: jest.fn(), error: jest.fn(), debug: jest.fn() };
   const request = async (path: string) => {
     const response = await fetch(base + path);
     const text = await response.text();
@@ -99,6 +102,18 @@ describe.each([
       'violated-policies': ['api'],
     });
     expect(logger.error).not.toHaveBeenCalled();
+    expect(logger.debug.mock.calls[0]?.[0]).toBe('REFUSED: CANARY: raise the limit of the policy "api".');
+  });
+
+  it('the message of an error is for developers: without a detail the client gets none', async () => {
+    const { text } = await request('/fail/silent');
+    expect(JSON.parse(text)).toEqual({
+      type: 'about:blank',
+      title: 'Too Many Requests',
+      status: 429,
+      code: 'REFUSED',
+      instance: '/fail/silent',
+    });
   });
 
   it('Retry-After is at least a second, and missing when there is none', async () => {
@@ -106,12 +121,12 @@ describe.each([
     expect((await request('/fail/never')).headers.get('retry-after')).toBeNull();
   });
 
-  it('an outage is a 503 that may be told', async () => {
+  it('an outage is a 503 that names no host', async () => {
     const { status, headers, text } = await request('/fail/outage');
     expect([status, headers.get('retry-after')]).toEqual([503, '1']);
     expect(JSON.parse(text)).toMatchObject({
       code: 'REDIS_UNAVAILABLE',
-      detail: 'Redis did not answer within 250 ms.',
+      detail: 'Something that this needs is not available at the moment. Try again.',
     });
     expect(text).not.toContain('CANARY');
   });
@@ -156,7 +171,7 @@ describe('in other contexts', () => {
     jest.spyOn(console, 'error').mockImplementation(() => undefined);
   });
 
-  it('a microservice gets an Observable that fails with the message and the code', async () => {
+  it('a microservice gets an Observable that fails with the detail and the code', async () => {
     const result = filter.catch(new RefusedError(), host('rpc'));
     await expect(lastValueFrom(result ?? EMPTY)).rejects.toEqual({
       status: 'error',

@@ -20,8 +20,8 @@ describe('RedisHealthIndicator', () => {
     const down = await health.isHealthy('redis', { timeout: '100ms' });
     server.resume();
     expect(down).toMatchObject({ redis: { status: 'down', code: 'REDIS_UNAVAILABLE' } });
-    expect(down.redis.message).toContain(`127.0.0.1:${server.port}`);
-    expect(JSON.stringify(down)).not.toContain('S3CRET');
+    expect(down.redis.message).toBe('Something that this needs is not available at the moment. Try again.');
+    expect(JSON.stringify(down)).not.toMatch(`S3CRET|${server.port}|127.0.0.1`);
     await app.close();
   });
 });

@@ -183,6 +183,10 @@ const greeters = featureModule<{ greeting: string }, Greeter>({
 
 describe('a feature module', () => {
   const redis = () => RedisModule.forRoot({ namespace: 'a', url: server.url });
+  const nothingIsOpen = () =>
+    eventually(async () => {
+      expect(await new RedisServerWatcher(server).connections()).toBe(0);
+    });
 
   it('gets its connection, and its options from either way', async () => {
     const app = await boot(
@@ -203,6 +207,14 @@ describe('a feature module', () => {
     expect(String(error)).toMatch(
       /GreeterModule "default": there is no Redis connection "cach".*Known connections: default/,
     );
+    await nothingIsOpen();
+  });
+
+  it('tells its own mistake, not that of a connection that it stopped on its way', async () => {
+    const far = RedisModule.forRoot({ namespace: 'a', name: 'far', url: 'redis://127.0.0.1:1', startupTimeout: '10s' });
+    const error = await rejectionOf(boot(far, redis(), greeters.forRoot({ greeting: 'x', connection: 'cach' })));
+    expect(String(error)).toMatch(/there is no Redis connection "cach"/);
+    await nothingIsOpen();
   });
 
   it('says that RedisModule is missing', async () => {
@@ -215,6 +227,7 @@ describe('a feature module', () => {
       boot(redis(), greeters.forRoot({ greeting: 'a' }), greeters.forRoot({ greeting: 'b' })),
     );
     expect(String(error)).toMatch(/GreeterModule "default": is imported 2 times under the same name/);
+    await nothingIsOpen();
   });
 
   it('that was forgotten is a boot error naming the class and what to import', async () => {

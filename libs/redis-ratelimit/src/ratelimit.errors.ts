@@ -29,6 +29,7 @@ export class RateLimitExceededError extends RedstartError {
     return {
       status: 429,
       title: 'Too Many Requests',
+      detail: adviceOf(this.retryAfterMs),
       retryAfterMs: this.retryAfterMs,
       headers: this.#fields ? rateLimitFields(this.#decisions) : {},
       extensions: { 'violated-policies': violated.filter(({ allowed }) => !allowed).map(({ name }) => name) },
@@ -39,11 +40,14 @@ export class RateLimitExceededError extends RedstartError {
 function describe({ policy, limits, retryAfterMs }: RateLimitDecision): string {
   const broken = limits.filter(({ allowed }) => !allowed);
   const rules = broken.map(({ limit, windowMs }) => `${limit} per ${formatDuration(windowMs)}`).join(', ');
-  const advice =
-    retryAfterMs === Infinity
-      ? 'One call costs more than the limit, so waiting does not help.'
-      : `Try again in ${formatDuration(retryAfterMs)}.`;
-  return `Rate limit "${policy}" exceeded: ${rules}. ${advice}`;
+  return `Rate limit "${policy}" exceeded: ${rules}. ${adviceOf(retryAfterMs)}`;
+}
+
+/** In whole seconds when it takes longer than one, like `Retry-After`. */
+function adviceOf(retryAfterMs: number): string {
+  if (retryAfterMs === Infinity) return 'One call costs more than the limit, so waiting does not help.';
+  const ms = retryAfterMs < 1_000 ? retryAfterMs : Math.ceil(retryAfterMs / 1_000) * 1_000;
+  return `Try again in ${formatDuration(ms)}.`;
 }
 
 /** No policy has that name. Thrown at boot for decorators and `global`, at the call for the service. */
@@ -81,6 +85,6 @@ export class RateLimitKeyMissingError extends RedstartError {
   }
 
   override get response(): ErrorResponse {
-    return { status: 403, title: 'Forbidden' };
+    return { status: 403, title: 'Forbidden', detail: 'The request does not say who is asking.' };
   }
 }

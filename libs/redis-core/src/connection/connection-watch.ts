@@ -102,6 +102,6 @@ export class ConnectionWatch {
   #logOnce(failure: Error): void {
     if (this.#outageLogged || !(this.#wasReady || this.options.logFirstFailure)) return;
     this.#outageLogged = true;
-    this.#logger.warn(`${this.label} can't be used: ${failure.message}. Trying again until it can.`);
+    this.#logger.warn(`${this.label} can't be used: ${failure.message.replace(/\.$/, '')}. Trying again until it can.`);
   }
 }

@@ -6,9 +6,9 @@ export interface ProblemDetails {
   readonly type: string;
   readonly title: string;
   readonly status: number;
-  /** What happened and the way out. Missing when the client can do nothing about it. */
+  /** What the client can do. Missing when there is nothing to say beyond the title. */
   readonly detail?: string;
-  /** The stable code of the error, e.g. `LOCK_TIMEOUT`. Missing like `detail`. */
+  /** The stable code of the error, e.g. `LOCK_TIMEOUT`. Missing when the client can do nothing about it. */
   readonly code?: string;
   /** The path that was asked for. */
   readonly instance: string;
@@ -20,11 +20,11 @@ export interface ProblemDetails {
  * @param instance the path of the request, without its query, which may hold secrets
  */
 export function problemOf(error: RedstartError, instance: string): ProblemDetails {
-  const { type = 'about:blank', title, status, extensions } = error.response;
+  const { type = 'about:blank', title, status, detail, extensions } = error.response;
   const standard = { type, title, status };
   if (!isTellable(error.response)) return { ...standard, instance };
-  const told = { ...standard, detail: error.message, code: error.code, instance };
-  return { ...told, ...extensions, ...told };
+  const told = { ...standard, ...(detail === undefined ? {} : { detail }), code: error.code, instance };
+  return { ...extensions, ...told };
 }
 
 /** Whether a client may hear what happened: it can change its request, or come back later. The rest is ours to repair. */

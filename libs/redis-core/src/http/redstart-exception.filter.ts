@@ -17,13 +17,13 @@ interface ErrorMessage {
  *
  * - HTTP: `application/problem+json` (RFC 9457) with the status and headers of {@link RedstartError.response}, and `Retry-After`. An answer that has
  *   begun already can't be changed; it is ended, as Nest does.
- * - Microservices: the Observable that Nest expects, failing with `{ status: 'error', message, code }`.
+ * - Microservices: the Observable that Nest expects, failing with `{ status: 'error', message, code }`, the message being the `detail`.
  * - WebSockets: the `exception` event that Nest would send, `{ status: 'error', message, code, cause }`. It isn't left to Nest, because
  *   an error that a filter throws there ends as an unhandled rejection.
  * - Everything else, such as GraphQL or a stream handler: thrown on.
  *
- * An error that no client can do anything about (500) tells nothing, and is logged with its stack. The messages of the others hold no secrets. Causes
- * are never logged: an error of the client library carries the arguments of its command.
+ * An error that no client can do anything about (500) tells nothing, and is logged with its stack. Of the others a client is told `detail`; the message, which
+ * is for developers, is logged at the level `debug`. Causes are never logged: an error of the client library carries the arguments of its command.
  */
 @Catch(RedstartError)
 export class RedstartExceptionFilter implements ExceptionFilter<RedstartError> {
@@ -41,7 +41,7 @@ export class RedstartExceptionFilter implements ExceptionFilter<RedstartError> {
         return undefined;
       case 'rpc': {
         // An event has no reply, so nobody else would hear of an outage.
-        if (error.response.status >= 500) this.#log(error);
+        this.#log(error, error.response.status >= 500);
         return throwError(() => errorMessage(error));
       }
       case 'ws':
@@ -55,7 +55,7 @@ export class RedstartExceptionFilter implements ExceptionFilter<RedstartError> {
   #answer(error: RedstartError, host: ArgumentsHost): void {
     const { httpAdapter } = this.#adapterHost;
     const response: unknown = host.switchToHttp().getResponse();
-    if (!isTellable(error.response)) this.#log(error);
+    this.#log(error);
     if (httpAdapter.isHeadersSent(response)) {
       httpAdapter.end(response);
       return;
@@ -74,19 +74,21 @@ export class RedstartExceptionFilter implements ExceptionFilter<RedstartError> {
     const socket = host.switchToWs();
     const client: unknown = socket.getClient();
     const data: unknown = socket.getData();
-    if (!isTellable(error.response)) this.#log(error);
+    this.#log(error);
     if (!isEmitter(client)) return;
     client.emit('exception', { ...errorMessage(error), cause: { pattern: socket.getPattern(), data } });
   }
 
-  #log(error: RedstartError): void {
-    this.#logger.error(error.message, error.stack);
+  #log(error: RedstartError, isOurs = !isTellable(error.response)): void {
+    if (isOurs) this.#logger.error(error.message, error.stack);
+    else this.#logger.debug(`${error.code}: ${error.message}`);
   }
 }
 
 function errorMessage(error: RedstartError): ErrorMessage {
   if (!isTellable(error.response)) return { status: 'error', message: 'Internal server error' };
-  return { status: 'error', message: error.message, code: error.code };
+  const { detail, title } = error.response;
+  return { status: 'error', message: detail ?? title, code: error.code };
 }
 
 function pathOf(url: unknown): string {

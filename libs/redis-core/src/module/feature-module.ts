@@ -74,9 +74,16 @@ function describe<Raw extends object, Service extends object>(
         modules: ModulesContainer,
         options: Raw,
       ) => {
-        refuseTwice(modules, token, where, name);
-        if (redis === undefined) throw connections.unknown(`${where} "${name}"`, connection);
-        return definition.create(redis, options, name);
+        try {
+          refuseTwice(modules, token, where, name);
+          if (redis === undefined) throw connections.unknown(`${where} "${name}"`, connection);
+          return definition.create(redis, options, name);
+        } catch (error) {
+          // Nest calls no hook of an application whose building failed: what has connected would stay open. Not waited for, since what is
+          // still connecting would fail of it before us, and hide the reason.
+          void connections.closeAll();
+          throw error;
+        }
       },
       inject: [
         { token: getRedisConnectionToken(connection), optional: true },

@@ -14,8 +14,8 @@ export interface RedisHealthOptions {
 /**
  * Tells @nestjs/terminus whether Redis answers. Provide it in the module of your health controller.
  *
- * Sends one PING within `timeout`. The result holds the latency, the breaker's state and, when it is down, a stable code and a
- * message without credentials; it never throws.
+ * Sends one PING within `timeout`. The result holds the latency, the breaker's state and, when it is down, a stable code and what a client may be told: health
+ * pages are often public, so hosts stay in the log. It never throws.
  *
  * @example
  * this.health.check([() => this.redis.isHealthy('redis')])
@@ -40,7 +40,7 @@ export class RedisHealthIndicator {
       const known = error instanceof RedstartError;
       return indicator.down({
         code: known ? error.code : 'UNKNOWN',
-        message: known ? error.message : 'The health check failed.',
+        message: (known ? error.response.detail : undefined) ?? 'The health check failed.',
         breaker: connection.breakerState,
       });
     }
