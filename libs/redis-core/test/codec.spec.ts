@@ -224,6 +224,7 @@ describe('bytes that this codec does not write', () => {
     ['an unknown tag', tagged('{"$regexp":"x"}')],
     ['the tag of an inherited name', tagged('{"$constructor":"AA=="}')],
     ['a bad date', tagged('{"$date":"now"}')],
+    ['a date that no Date reaches', tagged('{"$date":1e300}')],
     ['a bad number', tagged('{"$number":"1"}')],
     ['a bad bigint', tagged('{"$bigint":"1e3"}')],
     ['a bigint that is none', tagged('{"$bigint":5}')],

@@ -20,8 +20,7 @@ const readers = new Map<string, TagReader>([
   ],
   [
     'date',
-    (content) =>
-      content === null || Number.isInteger(content) ? { value: new Date(Number(content ?? NaN)) } : undefined,
+    (content) => (content === null || isDateTime(content) ? { value: new Date(content ?? NaN) } : undefined),
   ],
   [
     'set',
@@ -83,6 +82,11 @@ function readItems(items: readonly unknown[], depthLeft: number): unknown[] {
 function readEntries(entries: readonly (readonly [unknown, unknown])[], depthLeft: number): [unknown, unknown][] {
   const insideDepth = inside(depthLeft);
   return entries.map(([key, value]) => [readTagged(key, insideDepth), readTagged(value, insideDepth)]);
+}
+
+/** 8.64e15 ms either way is as far as a Date reaches. */
+function isDateTime(content: unknown): content is number {
+  return typeof content === 'number' && Number.isInteger(content) && Math.abs(content) <= 8.64e15;
 }
 
 function isEntries(content: unknown): content is readonly (readonly [unknown, unknown])[] {

@@ -16,20 +16,20 @@ import { batchWrites } from '../batch/batch-writes.js';
  * @returns takes everything off again
  */
 export function guardClient(client: RedisClient, name: string, socketTimeoutMs?: number): () => void {
-  const undo: (() => void)[] = [];
-  if (isCluster(client)) {
-    undo.push(hideOptions(client, name));
-    const guardNode = (node: Redis) => undo.push(guardNodeClient(node, name, socketTimeoutMs));
-    client.nodes('all').forEach(guardNode);
-    client.on('+node', guardNode);
-    undo.push(() => client.off('+node', guardNode));
-  } else {
-    undo.push(guardNodeClient(client, name, socketTimeoutMs));
-  }
+  if (!isCluster(client)) return guardNodeClient(client, name, socketTimeoutMs);
+  const showOptions = hideOptions(client, name);
+  const nodes = new Map<Redis, () => void>();
+  const guardNode = (node: Redis) => {
+    if (!nodes.has(node)) nodes.set(node, guardNodeClient(node, name, socketTimeoutMs));
+  };
+  // A node that left keeps its guard to its end; we only let go of it.
+  const forgetNode = (node: Redis) => nodes.delete(node);
+  client.nodes('all').forEach(guardNode);
+  client.on('+node', guardNode).on('-node', forgetNode);
   return () => {
-    undo.forEach((revert) => {
-      revert();
-    });
+    client.off('+node', guardNode).off('-node', forgetNode);
+    showOptions();
+    for (const takeOff of nodes.values()) takeOff();
   };
 }
 
