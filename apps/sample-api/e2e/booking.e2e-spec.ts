@@ -15,13 +15,20 @@ const json = async <T>(response: Response): Promise<T> => (await response.json()
 const post = (url: string, body: object) =>
   fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
 
+/** As SECURITY.md recommends. */
+const restricted = [
+  ...['resetkeys', '~flights:*', 'resetchannels', '&flights:*'],
+  ...['+@all', '-@dangerous', '-@admin', '+info', '+command', '+cluster|slots'],
+];
+
 describe('booking a flight', () => {
   it('goes from the search to the ticket, with every pattern of Redis on the way', async () => {
     await using folder = await temporaryDataFolder();
-    await using redis = await RedisServer.start();
+    await using redis = await RedisServer.start({ args: ['--user', 'flights', 'on', '>S3CRET', ...restricted] });
+    const own = `redis://flights:S3CRET@127.0.0.1:${redis.port}`;
     const { served, url } = await serveEmbedded(folder.path);
     await using _served = served;
-    const { api, address } = await startApi({ DATABASE_URL: url, REDIS_URL: redis.url, SEARCHES_PER_MINUTE: '3' });
+    const { api, address } = await startApi({ DATABASE_URL: url, REDIS_URL: own, SEARCHES_PER_MINUTE: '3' });
     await using _api = api;
     const stored = (pattern: string) => redis.ask((client) => client.keys(pattern));
 
@@ -66,12 +73,19 @@ describe('booking a flight', () => {
       details: { database: { status: 'up' }, redis: { status: 'up' } },
     });
 
+    // None of it has asked for more than it may.
+    expect(await redis.ask((client) => client.call('ACL', 'LOG'))).toEqual([]);
+
     // Redis goes away: reads go on from the database, and a booking is refused in so many words.
     await redis.kill();
     expect((await fetch(`${address}/airports/DTW`)).status).toBe(200);
     const outage = await post(`${address}/bookings`, { flightId: flight.id, seat: '1A', passenger: { name: 'A B' } });
     expect(outage.status).toBe(503);
     expect(Number(outage.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect(outage.headers.get('content-type')).toMatch(/^application\/problem\+json/);
+    const told = await outage.text();
+    expect(told).toContain('"detail"');
+    expect(told).not.toMatch(/127\.0\.0\.1|localhost|flights:/);
     expect((await fetch(`${address}/health`)).status).toBe(503);
 
     // And comes back, empty: everything works again without a restart.

@@ -3,6 +3,7 @@ import type { NestExpressApplication } from '@nestjs/platform-express';
 import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
 import { AppModule } from './app.module.js';
 import type { AppConfig } from './config/app-config.js';
+import { useValidationPhrases } from './problem/validation-phrases.js';
 import { AppLogger } from './startup/app-logger.js';
 
 const BODY_LIMIT = '16kb';
@@ -12,6 +13,7 @@ const BODY_LIMIT = '16kb';
  * can be reported in one line.
  */
 export async function createApp(config: AppConfig): Promise<NestExpressApplication> {
+  useValidationPhrases();
   const app = await NestFactory.create<NestExpressApplication>(AppModule.forRoot(config), {
     abortOnError: false,
     logger: new AppLogger(),
@@ -20,7 +22,8 @@ export async function createApp(config: AppConfig): Promise<NestExpressApplicati
     bodyParser: false,
   });
   app.disable('x-powered-by');
-  app.useBodyParser('json', { limit: BODY_LIMIT });
+  // Not strict: that `null` is JSON and no object is said by the validation, like everything else that is wrong with a body.
+  app.useBodyParser('json', { limit: BODY_LIMIT, strict: false });
   serveDocs(app);
   return app;
 }

@@ -13,6 +13,7 @@ describe('the configuration', () => {
       host: undefined,
       databasePoolSize: 10,
       searchesPerMinute: 60,
+      republishAfterSeconds: 5,
     });
   });
 
@@ -22,6 +23,12 @@ describe('the configuration', () => {
 
   it.each(['x', '-1', '65536', '3000.5', '1e3', '0x10', ' 80 '])('refuses the port %j', (PORT) => {
     expect(() => AppConfig.from({ ...valid, PORT })).toThrow('PORT must be an integer from 0 to 65535');
+  });
+
+  it.each(['0', '3601', '0.5'])('refuses to announce again after %s seconds', (REPUBLISH_AFTER_SECONDS) => {
+    expect(() => AppConfig.from({ ...valid, REPUBLISH_AFTER_SECONDS })).toThrow(
+      'REPUBLISH_AFTER_SECONDS must be an integer from 1 to 3600',
+    );
   });
 
   it('names every wrong variable in one line and quotes no value', () => {

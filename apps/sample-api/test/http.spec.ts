@@ -1,21 +1,23 @@
 import type { INestApplication } from '@nestjs/common';
+import { LockService } from '@redstart/redis-lock';
 import { eventually, RedisServer } from '@redstart/redis-testing';
 import { sql } from 'kysely';
 import { createApp } from '../src/app.js';
 import { AppConfig } from '../src/config/app-config.js';
 import { TicketsService } from '../src/tickets/tickets.service.js';
+import { type Answer, HttpClient } from './support/http-client.js';
 import { type PreparedDatabase, prepareDatabase } from './support/prepared-database.js';
 
 let prepared: PreparedDatabase;
 let redis: RedisServer;
 let app: INestApplication;
-let origin: string;
+let client: HttpClient;
 
 beforeAll(async () => {
   [prepared, redis] = await Promise.all([prepareDatabase(), RedisServer.start()]);
   app = await createApp(AppConfig.from({ DATABASE_URL: prepared.url, REDIS_URL: redis.url }));
   await app.listen(0, '127.0.0.1');
-  origin = await app.getUrl();
+  client = new HttpClient(await app.getUrl());
 });
 afterAll(async () => {
   await app.close();
@@ -23,18 +25,9 @@ afterAll(async () => {
   await redis.stop();
 });
 
-interface Answer {
-  status: number;
-  type: string | null;
-  body: unknown;
-}
-async function answer(response: Response): Promise<Answer> {
-  return { status: response.status, type: response.headers.get('content-type'), body: await response.json() };
-}
-const get = async (path: string) => answer(await fetch(`${origin}${path}`));
-const post = async (path: string, body: string, type = 'application/json') =>
-  answer(await fetch(`${origin}${path}`, { method: 'POST', body, headers: { 'content-type': type } }));
-const book = (body: object) => post('/bookings', JSON.stringify(body));
+const get = (path: string) => client.get(path);
+const post: HttpClient['post'] = (...request) => client.post(...request);
+const book = (body: unknown) => client.book(body);
 const passenger = { name: 'Amelia Earhart' };
 
 /** A problem body is complete, has its own content type and tells nothing of the inside. */
@@ -173,45 +166,148 @@ describe('booking', () => {
     expectProblem(refused, { status: 400, instance: '/bookings', detail: expect.any(String) });
     expect(refused.body).toMatchObject({ code: 'INVALID_REQUEST', errors: [{ field }] });
   });
+});
 
-  it('answers a problem for a body that is no JSON, is no body, or is too large', async () => {
-    const problem = { instance: '/bookings', detail: expect.any(String) as unknown };
-    expectProblem(await post('/bookings', '{"flightId":'), { status: 400, ...problem });
-    expectProblem(await post('/bookings', 'flightId=1', 'application/x-www-form-urlencoded'), {
-      status: 400,
-      ...problem,
-    });
-    expectProblem(await post('/bookings', JSON.stringify({ seat: 'x'.repeat(20_000) })), { status: 413, ...problem });
+describe('a body', () => {
+  const booking = JSON.stringify({ flightId: 20_001, seat: '1A', passenger });
+  const refusal = (status: number, detail: unknown) => ({ status, instance: '/bookings', detail });
+
+  it.each<[string, string | Uint8Array, string | null]>([
+    ['of text', booking, 'text/plain'],
+    ['of a form', 'flightId=1&seat=1A', 'application/x-www-form-urlencoded'],
+    ['of XML', '<booking/>', 'application/xml'],
+    ['of another kind of JSON', booking, 'application/vnd.api+json'],
+    ['that is not declared', booking, null],
+    ['in another charset', Buffer.from(booking, 'latin1'), 'application/json; charset=iso-8859-1'],
+  ])('%s is a 415 that names what is expected', async (_, body, type) => {
+    const refused = await post('/bookings', body, type);
+    expectProblem(refused, refusal(415, expect.stringMatching(/application\/json|UTF-8/)));
+    expect(refused.body).toMatchObject({ code: 'UNSUPPORTED_MEDIA_TYPE' });
+  });
+
+  it.each(['{"flightId":', '{flightId: 1}', '{"flightId":1}}', ' '])('of malformed JSON is a 400: %s', async (body) => {
+    const refused = await post('/bookings', body);
+    expectProblem(refused, refusal(400, expect.stringMatching(/^The body is not valid JSON: ./)));
+    expect(refused.body).toMatchObject({ code: 'MALFORMED_JSON' });
+  });
+
+  it.each<[string, string | null, string | null, string]>([
+    ['that is not there', null, null, 'The body is missing'],
+    ['of null', 'null', 'application/json', 'The body must be an object'],
+    ['of a list', '[]', 'application/json', 'The body must be an object'],
+    ['of text in JSON', '"1A"', 'application/json', 'The body must be an object'],
+    ['that is empty', '', 'application/json', 'flightId: is missing; seat: is missing; passenger: is missing'],
+  ])('%s is a 400 that says so', async (_, body, type, detail) => {
+    expectProblem(await post('/bookings', body, type), refusal(400, detail));
+  });
+
+  it('may be UTF-16, as long as it says so and is', async () => {
+    const type = 'application/json; charset=utf-16';
+    const bytes = Buffer.from(booking, 'utf16le');
+    expectProblem(await post('/bookings', bytes, type), refusal(404, 'There is no flight 20001.'));
+    expectProblem(
+      await post('/bookings', booking, type),
+      refusal(400, expect.stringMatching(/^The body is not valid/)),
+    );
+  });
+
+  it('that is too large is a 413 that names the limit', async () => {
+    const refused = await post('/bookings', JSON.stringify({ seat: 'x'.repeat(20_000) }));
+    expectProblem(refused, refusal(413, 'The body is larger than 16384 bytes.'));
+    expect(refused.body).toMatchObject({ code: 'BODY_TOO_LARGE' });
   });
 });
 
+describe('what is wrong', () => {
+  const text = 'x'.repeat(101);
+
+  it.each<[string, unknown, string]>([
+    ['nothing but a seat', { seat: '1A' }, 'flightId: is missing; passenger: is missing'],
+    ['a flight id as text', { flightId: '1', seat: '1A', passenger }, 'flightId: must be a number'],
+    ['a fraction of a flight', { flightId: 1.5, seat: '1A', passenger }, 'flightId: must be an integer'],
+    ['flight 0', { flightId: 0, seat: '1A', passenger }, 'flightId: must be at least 1'],
+    ['a seat as a number', { flightId: 1, seat: 1, passenger }, 'seat: must be text'],
+    ['a name as a passenger', { flightId: 1, seat: '1A', passenger: 'A' }, 'passenger: must be an object'],
+    ['no name', { flightId: 1, seat: '1A', passenger: {} }, 'passenger.name: is missing'],
+    [
+      'a blank name',
+      { flightId: 1, seat: '1A', passenger: { name: ' ' } },
+      'passenger.name: must have at least 1 character',
+    ],
+    [
+      'a long name',
+      { flightId: 1, seat: '1A', passenger: { name: text } },
+      'passenger.name: must have at most 100 characters',
+    ],
+    ['an unknown key', { flightId: 1, seat: '1A', passenger, x: 0 }, 'The body has an unknown key: "x"'],
+    [
+      'one inside',
+      { flightId: 1, seat: '1A', passenger: { name: 'A', x: 0, y: 0 } },
+      'passenger: has unknown keys: "x", "y"',
+    ],
+  ])('with a booking reads after the name of the field: %s', async (_, body, detail) => {
+    expectProblem(await book(body), { status: 400, instance: '/bookings', detail });
+  });
+
+  it.each([
+    ['/airports', 'search: is missing'],
+    ['/airports?search=a', 'search: must have at least 2 characters'],
+    ['/airports?search=ab&search=cd', 'search: must be text'],
+    ['/airports?search=ab&limit=101', 'limit: must be at most 100'],
+    ['/airports?search=ab&serach=cd', 'The query has an unknown key: "serach"'],
+    ['/flights?origin=S', 'origin: must be an airport code: 3 or 4 letters or digits'],
+  ])('with a query does so, too: %s', async (path, detail) => {
+    expectProblem(await get(path), { status: 400, instance: path.replace(/\?.*/, ''), detail });
+  });
+});
+
+/** What the document says of one endpoint, as far as it is read here. */
+interface Operation {
+  responses: Record<string, { content?: object }>;
+}
+
 describe('the documentation', () => {
-  it('describes every endpoint with its problems and an example of each answer', async () => {
-    const { body } = await get('/docs-json');
-    const { paths } = body as {
-      paths: Record<string, Record<string, { responses: Record<string, { content?: object }> }>>;
-    };
-    const documented = Object.entries(paths).flatMap(([path, methods]) =>
-      Object.entries(methods).map(([method, { responses }]) => `${method} ${path} ${Object.keys(responses).join(' ')}`),
+  const operations = async () => {
+    const { paths } = (await get('/docs-json')).body as { paths: Record<string, Record<string, Operation>> };
+    return Object.entries(paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, { responses }]) => ({ method, path, responses })),
     );
-    expect(documented).toEqual([
+  };
+
+  it('describes every endpoint with its problems and an example of each answer', async () => {
+    const documented = await operations();
+    expect(
+      documented.map(({ method, path, responses }) => `${method} ${path} ${Object.keys(responses).join(' ')}`),
+    ).toEqual([
       'get /airports 200 400 429 503',
-      'get /airports/{code} 200 400 404 429 503',
-      'get /airports/{code}/routes 200 400 404 429 503',
-      'get /flights 200 400 429 503',
-      'get /flights/{id} 200 400 404 429 503',
-      'post /bookings 201 400 404 409 429 503',
-      'get /bookings/{id} 200 400 404 429 503',
+      'get /airports/{code} 200 400 404 503',
+      'get /airports/{code}/routes 200 400 404 503',
+      'get /flights 200 400 503',
+      'get /flights/{id} 200 400 404 503',
+      'post /bookings 201 400 404 409 413 415 503',
+      'get /bookings/{id} 200 400 404 503',
       'get /health 200 503',
     ]);
-    const responses = Object.values(paths).flatMap((methods) =>
-      Object.values(methods).flatMap((method) => Object.values(method.responses)),
-    );
-    for (const { content } of responses) expect(JSON.stringify(content)).toContain('"example"');
+    for (const { content } of documented.flatMap(({ responses }) => Object.values(responses))) {
+      expect(JSON.stringify(content)).toMatch(/"examples?"/);
+    }
+  });
+
+  it('tells of a limit just where there is one', async () => {
+    for (const { method, path, responses } of await operations()) {
+      const asked = path.replace('{code}', 'SFO').replace('{id}', '1');
+      const { headers } = method === 'get' ? await get(asked) : await book({});
+      expect({ path, isLimited: headers.has('ratelimit-policy') }).toEqual({ path, isLimited: '429' in responses });
+    }
+  });
+
+  it('shows both ways in which a seat can be taken', async () => {
+    const post = (await operations()).find(({ method }) => method === 'post');
+    expect(JSON.stringify(post?.responses['409'])).toMatch(/SEAT_TAKEN.*LOCK_NOT_ACQUIRED/s);
   });
 
   it('is readable at /docs', async () => {
-    const page = await fetch(`${origin}/docs`);
+    const page = await fetch(`${client.origin}/docs`);
     expect(page.status).toBe(200);
     expect(await page.text()).toContain('swagger-ui');
   });
@@ -252,12 +348,42 @@ describe('with the database down', () => {
   afterAll(() => cutOff.close());
 
   it('answers 503 and says when to come back, also in /health, and tells no address', async () => {
+    const cutOffClient = new HttpClient(await cutOff.getUrl());
     for (const path of ['/airports/JFK', '/health']) {
-      const response = await fetch(`${await cutOff.getUrl()}${path}`);
-      expect(response.headers.get('retry-after')).toBe('1');
-      const refused = await answer(response);
+      const refused = await cutOffClient.get(path);
+      expect(refused.headers.get('retry-after')).toBe('1');
       expectProblem(refused, { status: 503, instance: path, detail: expect.any(String) });
       expect(JSON.stringify(refused.body)).not.toMatch(/s3cret|127\.0\.0\.1/);
     }
+  });
+});
+
+describe('a failure that Redstart answers', () => {
+  /** Whatever it says, it is a problem like the others, and no name of a key, host or option is in it. */
+  const expectOutside = ({ type, body, status }: Answer, expected: { status: number; instance: string }) => {
+    expect(type).toMatch(/^application\/problem\+json/);
+    expect(status).toBe(expected.status);
+    expect(body).toMatchObject({ type: 'about:blank', title: expect.any(String) as string, ...expected });
+    expect(JSON.stringify(body)).not.toMatch(/flights:|seat:|127\.0\.0\.1|onLocked|WRONGTYPE/);
+  };
+
+  it('is a 409 for a seat that somebody else is booking right now, told from one that is sold', async () => {
+    await using _theirs = await app.get(LockService).acquire(['seat', 12, '1A']);
+    const refused = await book({ flightId: 12, seat: '1A', passenger });
+    expectOutside(refused, { status: 409, instance: '/bookings' });
+    expect(refused.body).toMatchObject({ code: 'LOCK_NOT_ACQUIRED', detail: expect.any(String) as string });
+  });
+
+  it('is a bare 500 for what only we can repair', async () => {
+    await redis.ask((server) => server.hset('flights:lock:{seat:13:1A}', 'not', 'a lock'));
+    expectOutside(await book({ flightId: 13, seat: '1A', passenger }), { status: 500, instance: '/bookings' });
+  });
+
+  it('is a 429 for too many searches, with the time to wait', async () => {
+    let refused = await get('/airports?search=sfo');
+    for (let asked = 1; asked <= 60 && refused.status === 200; asked += 1) refused = await get('/airports?search=sfo');
+    expectOutside(refused, { status: 429, instance: '/airports' });
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect(refused.body).toMatchObject({ code: 'RATE_LIMIT_EXCEEDED', detail: expect.any(String) as string });
   });
 });

@@ -2,7 +2,7 @@ import { Controller, Get, Param, Query } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { by, RateLimit } from '@redstart/redis-ratelimit';
 import { z } from 'zod';
-import { ApiCommonProblems, ApiNotFoundProblem } from '../problem/api-problem.decorator.js';
+import { ApiCommonProblems, ApiNotFoundProblem, ApiRateLimitProblem } from '../problem/api-problem.decorator.js';
 import {
   type Airport,
   airportExample,
@@ -33,6 +33,7 @@ export class AirportsController {
     example: [airportExample],
   })
   @ApiCommonProblems('/airports', { field: 'search', detail: 'must have at least 2 characters' })
+  @ApiRateLimitProblem('/airports')
   search(@Query({ schema: airportSearchQuery }) { search, limit }: AirportSearchQuery): Promise<Airport[]> {
     return this.airports.search(search, limit);
   }

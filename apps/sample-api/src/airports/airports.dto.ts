@@ -12,15 +12,15 @@ export const printable = (minimum: number, maximum: number) =>
   z
     .string()
     .trim()
-    .min(minimum, `must have at least ${minimum} character${minimum === 1 ? '' : 's'}`)
-    .max(maximum, `must have at most ${maximum} characters`)
+    .min(minimum)
+    .max(maximum)
     .regex(/^[^\p{Cc}\p{Cs}]*$/u, 'must not contain control characters');
 
 export const limit = z
   .string()
   .regex(/^\d{1,3}$/, 'must be an integer from 1 to 100')
   .transform(Number)
-  .pipe(z.number().min(1, 'must be at least 1').max(100, 'must be at most 100'))
+  .pipe(z.number().min(1).max(100))
   .default(20)
   .meta({ description: 'How many to return at most, 1 to 100', example: 20 });
 

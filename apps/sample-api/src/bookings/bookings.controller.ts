@@ -1,6 +1,11 @@
 import { Body, Controller, Get, Param, Post } from '@nestjs/common';
 import { ApiCreatedResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { ApiCommonProblems, ApiNotFoundProblem, ApiSeatTakenProblem } from '../problem/api-problem.decorator.js';
+import {
+  ApiCommonProblems,
+  ApiNotFoundProblem,
+  ApiSeatTakenProblem,
+  JsonBody,
+} from '../problem/api-problem.decorator.js';
 import {
   type Booking,
   bookingExample,
@@ -31,6 +36,7 @@ export class BookingsController {
   })
   @ApiNotFoundProblem('/bookings', 'There is no flight 20001.', 'UNKNOWN_FLIGHT')
   @ApiSeatTakenProblem()
+  @JsonBody('/bookings')
   book(@Body({ schema: bookingRequest }) request: BookingRequest): Promise<Booking> {
     return this.bookings.book(request);
   }

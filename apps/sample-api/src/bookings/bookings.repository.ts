@@ -1,9 +1,16 @@
 import { Injectable } from '@nestjs/common';
+import { sql } from 'kysely';
 import { breaksForeignKey, breaksUnique } from '../database/database.errors.js';
 import { Database } from '../database/database.js';
 import { UnknownResourceProblem } from '../problem/problem.js';
 import type { Booking, BookingRequest } from './bookings.dto.js';
 import { SeatTakenProblem } from './bookings.errors.js';
+
+export interface WithoutTicket {
+  readonly forSeconds: number;
+  readonly after?: string | undefined;
+  readonly limit: number;
+}
 
 @Injectable()
 export class BookingsRepository {
@@ -32,6 +39,22 @@ export class BookingsRepository {
       if (breaksForeignKey(error, 'bookings_flight_id_fkey')) throw new UnknownResourceProblem('flight', flightId);
       throw error;
     }
+  }
+
+  /** The ids of bookings that have been without a ticket for that long, in the order of the ids, those behind `after`. */
+  async findWithoutTicket({ forSeconds, after, limit }: WithoutTicket): Promise<string[]> {
+    const rows = await this.database
+      .selectFrom('bookings')
+      .leftJoin('tickets', 'tickets.booking_id', 'bookings.id')
+      .select('bookings.id')
+      .where('tickets.id', 'is', null)
+      // By the clock of the database, which has set created_at.
+      .where('bookings.created_at', '<', sql<Date>`now() - make_interval(secs => ${forSeconds})`)
+      .$if(after !== undefined, (bookings) => bookings.where('bookings.id', '>', after ?? ''))
+      .orderBy('bookings.id')
+      .limit(limit)
+      .execute();
+    return rows.map(({ id }) => id);
   }
 
   async findById(id: string): Promise<Booking | undefined> {

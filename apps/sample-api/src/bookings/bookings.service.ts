@@ -1,11 +1,12 @@
 import { Injectable, Logger } from '@nestjs/common';
-import { RedisUnavailableError } from '@redstart/redis-core';
+import { RedstartError } from '@redstart/redis-core';
 import { WithLock } from '@redstart/redis-lock';
 import { InjectStream, StreamProducer } from '@redstart/redis-streams';
 import { UnknownResourceProblem } from '../problem/problem.js';
+import { stackOf } from '../startup/startup-error.js';
 import type { Booking, BookingRequest } from './bookings.dto.js';
 import { BookingsRepository } from './bookings.repository.js';
-import { bookingEvents } from './bookings.stream.js';
+import { announce, bookingEvents } from './bookings.stream.js';
 
 @Injectable()
 export class BookingsService {
@@ -34,13 +35,17 @@ export class BookingsService {
     return booking;
   }
 
-  /** The seat is sold whatever becomes of the message: a failure to publish must not tell the passenger otherwise. */
+  /**
+   * The seat is sold whatever becomes of the message, so no failure here may tell the passenger otherwise, not even a defect. The `BookingRelay` announces
+   * what was not announced.
+   */
   async #announce(bookingId: string): Promise<void> {
     try {
-      await this.events.publish('booking.created', { bookingId }, { messageId: bookingId });
+      await announce(this.events, bookingId);
     } catch (error) {
-      if (!(error instanceof RedisUnavailableError)) throw error;
-      this.#logger.error(`Booking ${bookingId} could not be announced, its ticket is not issued: ${error.message}`);
+      const late = `Booking ${bookingId} could not be announced, so its ticket will be late`;
+      if (error instanceof RedstartError) this.#logger.warn(`${late}: ${error.message}`);
+      else this.#logger.error(late, stackOf(error));
     }
   }
 }

@@ -19,6 +19,7 @@ const variables = {
   DATABASE_POOL_SIZE: { schema: integer(1, 100).default(10), expected: 'must be an integer from 1 to 100' },
   REDIS_URL: { schema: urlWith('redis:', 'rediss:'), expected: 'must be a redis:// or rediss:// URL' },
   SEARCHES_PER_MINUTE: { schema: integer(1, 1_000_000).default(60), expected: 'must be an integer from 1 to 1000000' },
+  REPUBLISH_AFTER_SECONDS: { schema: integer(1, 3_600).default(5), expected: 'must be an integer from 1 to 3600' },
 };
 
 const environmentSchema = z.object({
@@ -28,6 +29,7 @@ const environmentSchema = z.object({
   DATABASE_POOL_SIZE: variables.DATABASE_POOL_SIZE.schema,
   REDIS_URL: variables.REDIS_URL.schema,
   SEARCHES_PER_MINUTE: variables.SEARCHES_PER_MINUTE.schema,
+  REPUBLISH_AFTER_SECONDS: variables.REPUBLISH_AFTER_SECONDS.schema,
 });
 
 /** The validated configuration; also the token under which it is injected. */
@@ -40,6 +42,8 @@ export class AppConfig {
   readonly redisUrl: string;
   /** How many searches one address may make in any minute. */
   readonly searchesPerMinute: number;
+  /** How long a booking may be without a ticket before it is announced again, and the pause between two looks for such bookings. */
+  readonly republishAfterSeconds: number;
 
   private constructor(values: z.infer<typeof environmentSchema>) {
     this.port = values.PORT;
@@ -48,6 +52,7 @@ export class AppConfig {
     this.databasePoolSize = values.DATABASE_POOL_SIZE;
     this.redisUrl = values.REDIS_URL;
     this.searchesPerMinute = values.SEARCHES_PER_MINUTE;
+    this.republishAfterSeconds = values.REPUBLISH_AFTER_SECONDS;
     Object.freeze(this);
   }
 

@@ -1,6 +1,7 @@
 import { PGlite } from '@electric-sql/pglite';
 import { PGLiteSocketServer } from '@electric-sql/pglite-socket';
 import { DataFolderLock } from './data-folder-lock.js';
+import { withUnbrokenCycles } from './unbroken-cycles.js';
 
 const MAX_CONNECTIONS = 200;
 
@@ -20,11 +21,19 @@ export interface EmbeddedPostgresOptions {
  */
 export class EmbeddedPostgres implements AsyncDisposable {
   readonly url: string;
+  /** Resolves when the engine has ended by itself. All connections are closed then, and only another start helps; what was committed is kept. */
+  readonly whenCrashed: Promise<void>;
   readonly #engine: PGlite;
   readonly #server: PGLiteSocketServer;
   readonly #lock: DataFolderLock | undefined;
 
-  private constructor(engine: PGlite, server: PGLiteSocketServer, lock: DataFolderLock | undefined) {
+  private constructor(
+    engine: PGlite,
+    server: PGLiteSocketServer,
+    lock: DataFolderLock | undefined,
+    whenCrashed: Promise<void>,
+  ) {
+    this.whenCrashed = whenCrashed;
     this.#engine = engine;
     this.#server = server;
     this.#lock = lock;
@@ -36,9 +45,18 @@ export class EmbeddedPostgres implements AsyncDisposable {
     const lock = dataFolder === undefined ? undefined : await DataFolderLock.acquire(dataFolder);
     try {
       const engine = await PGlite.create(dataFolder === undefined ? {} : { dataDir: dataFolder });
-      const server = new PGLiteSocketServer({ db: engine, host: '127.0.0.1', port, maxConnections: MAX_CONNECTIONS });
+      let reportCrash: () => void = () => undefined;
+      const crash = new Promise<void>((resolve) => (reportCrash = resolve));
+      const server = new PGLiteSocketServer({
+        db: withUnbrokenCycles(engine, reportCrash),
+        host: '127.0.0.1',
+        port,
+        maxConnections: MAX_CONNECTIONS,
+      });
       await server.start();
-      return new EmbeddedPostgres(engine, server, lock);
+      // Clients would wait for ever: the socket server hears nothing of it.
+      const whenCrashed = crash.then(() => server.stop());
+      return new EmbeddedPostgres(engine, server, lock, whenCrashed);
     } catch (error) {
       await lock?.release();
       throw error;

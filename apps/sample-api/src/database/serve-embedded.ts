@@ -4,7 +4,7 @@
  *     node dist/database/serve-embedded.js --data-dir .data/postgres --port 0
  *
  * Prints one line of JSON, `{"url":"postgres://…"}`, once it is ready. Ends on SIGTERM, on SIGINT, and when the pipe on its
- * standard input closes, that is when the process that started it is gone.
+ * standard input closes, that is when the process that started it is gone; with exit code 1 when the database crashes.
  */
 import { fstatSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -16,8 +16,10 @@ async function serve(): Promise<void> {
   const whenAsked = stopRequest();
   const postgres = await EmbeddedPostgres.start({ dataFolder, port });
   process.stdout.write(`${JSON.stringify({ url: postgres.url })}\n`);
-  await whenAsked;
+  const hasCrashed = await Promise.race([whenAsked.then(() => false), postgres.whenCrashed.then(() => true)]);
   await postgres.stop();
+  if (hasCrashed)
+    throw new StartupError('The embedded database has crashed. Start it again; what was committed is kept.');
 }
 
 function readArguments(): { dataFolder: string; port: number } {

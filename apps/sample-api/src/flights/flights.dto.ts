@@ -11,11 +11,7 @@ const flightIdText = z
   .pipe(z.number().max(LARGEST_ID, 'must be a flight id: a positive integer'))
   .meta({ description: 'The id of a flight', example: 1 });
 
-export const flightId = z
-  .int('must be a flight id: a positive integer')
-  .min(1, 'must be a flight id: a positive integer')
-  .max(LARGEST_ID, 'must be a flight id: a positive integer')
-  .meta({ description: 'The id of a flight', example: 1 });
+export const flightId = z.int().min(1).max(LARGEST_ID).meta({ description: 'The id of a flight', example: 1 });
 
 export const flightParams = z.strictObject({ id: flightIdText });
 

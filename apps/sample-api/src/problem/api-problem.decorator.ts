@@ -1,18 +1,22 @@
 import { STATUS_CODES } from 'node:http';
-import { applyDecorators } from '@nestjs/common';
+import { applyDecorators, UseGuards } from '@nestjs/common';
 import { ApiResponse, type SchemaObject } from '@nestjs/swagger';
 import { z } from 'zod';
-import { PROBLEM_CONTENT_TYPE, type Problem, problemSchema } from './problem.js';
+import { JsonBodyGuard } from './json-body.guard.js';
+import { PROBLEM_CONTENT_TYPE, type Problem, problemSchema, UnsupportedMediaTypeProblem } from './problem.js';
 
 // zod and swagger type the same OpenAPI 3.0 schema each in its own way.
 const schema = z.toJSONSchema(problemSchema, { target: 'openapi-3.0' }) as SchemaObject;
 
-/** Documents one problem response of an endpoint, with an example body. */
-function ApiProblem(example: Problem, description: string) {
+/** Documents the problem responses of one status, with an example body per code. */
+function ApiProblem(description: string, ...examples: [Problem, ...Problem[]]) {
+  const [first] = examples;
+  const named = Object.fromEntries(examples.map((value) => [value.code ?? value.title, { value }]));
+  const shown = examples.length === 1 ? { example: first } : { examples: named };
   return ApiResponse({
-    status: example.status,
+    status: first.status,
     description,
-    content: { [PROBLEM_CONTENT_TYPE]: { schema, example } },
+    content: { [PROBLEM_CONTENT_TYPE]: { schema, ...shown } },
   });
 }
 
@@ -25,32 +29,51 @@ const problem = (status: number, instance: string, detail: string, code?: string
   instance,
 });
 
-/** The problems that every endpoint can answer with: a bad request, too many of them, a dependency that is down. */
+/** The problems that every endpoint of ours can answer with: a bad request, a dependency that is down. */
 export function ApiCommonProblems(instance: string, wrong: { field: string; detail: string }) {
   return applyDecorators(
+    ApiProblem('The request breaks a rule of the endpoint; `errors` lists every wrong field', {
+      ...problem(400, instance, `${wrong.field}: ${wrong.detail}`, 'INVALID_REQUEST'),
+      errors: [wrong],
+    }),
     ApiProblem(
-      { ...problem(400, instance, `${wrong.field}: ${wrong.detail}`, 'INVALID_REQUEST'), errors: [wrong] },
-      'The request breaks a rule of the endpoint; `errors` lists every wrong field',
-    ),
-    ApiProblem(
-      problem(429, instance, 'Too many requests. Try again in 12 s.'),
-      'Too many requests; `Retry-After` says when to come back',
-    ),
-    ApiProblem(
+      'The database or Redis is not reachable; `Retry-After` says when to come back',
       problem(503, instance, 'The database is not reachable at the moment. Try again.'),
-      'The database or Redis is not reachable',
     ),
   );
 }
 
+/** For a route with `@RateLimit`. */
+export const ApiRateLimitProblem = (instance: string) =>
+  ApiProblem(
+    'Too many requests; `Retry-After` says when to come back',
+    problem(429, instance, 'Try again in 12s.', 'RATE_LIMIT_EXCEEDED'),
+  );
+
 export const ApiNotFoundProblem = (instance: string, detail: string, code: string) =>
-  ApiProblem(problem(404, instance, detail, code), 'It does not exist');
+  ApiProblem('It does not exist', problem(404, instance, detail, code));
 
 export const ApiSeatTakenProblem = () =>
   ApiProblem(
+    '`SEAT_TAKEN`: the seat is booked already. `LOCK_NOT_ACQUIRED`: somebody else is booking it right now, so it may still become free',
     problem(409, '/bookings', 'Seat 12A of flight 1 is already booked.', 'SEAT_TAKEN'),
-    'The seat is booked already, or being booked by someone else right now',
+    problem(409, '/bookings', 'Somebody else is at this just now. Try again.', 'LOCK_NOT_ACQUIRED'),
   );
 
+/** A route that takes a JSON body and nothing else. */
+export function JsonBody(instance: string) {
+  return applyDecorators(
+    UseGuards(JsonBodyGuard),
+    ApiProblem(
+      'The body is too large',
+      problem(413, instance, 'The body is larger than 16384 bytes.', 'BODY_TOO_LARGE'),
+    ),
+    ApiProblem(
+      'The body is not declared as JSON',
+      problem(415, instance, new UnsupportedMediaTypeProblem().message, 'UNSUPPORTED_MEDIA_TYPE'),
+    ),
+  );
+}
+
 export const ApiUnhealthyProblem = () =>
-  ApiProblem(problem(503, '/health', 'Down: database.', 'UNHEALTHY'), 'A dependency is down; `checks` says which');
+  ApiProblem('A dependency is down; `checks` says which', problem(503, '/health', 'Down: database.', 'UNHEALTHY'));

@@ -44,8 +44,9 @@ export class ProblemFilter implements ExceptionFilter {
 function describeProblem(error: unknown): ProblemDescription {
   if (error instanceof ProblemException) return error.problem;
   if (isDatabaseUnavailable(error)) return byStatus(503, 'The database is not reachable at the moment. Try again.');
-  if (error instanceof HttpException) return byStatus(error.getStatus(), error.message);
-  if (isClientError(error)) return byStatus(error.statusCode, error.message);
+  if (error instanceof HttpException) {
+    return describeBodyProblem(error.cause) ?? byStatus(error.getStatus(), error.message);
+  }
   return byStatus(500);
 }
 
@@ -55,13 +56,27 @@ function byStatus(status: number, message?: string): ProblemDescription {
   return { status, detail: shown ?? 'The request could not be handled.' };
 }
 
-/** The error of a middleware such as the body parser (`http-errors`): too large, wrong encoding, aborted. */
-function isClientError(error: unknown): error is Error & { statusCode: number } {
-  return (
-    types.isNativeError(error) &&
-    'statusCode' in error &&
-    typeof error.statusCode === 'number' &&
-    error.statusCode >= 400 &&
-    error.statusCode < 500
-  );
+/** What the body parser refuses, in our own words: its own leave the client guessing. Nest has wrapped it, so it is a cause here. */
+function describeBodyProblem(cause: unknown): ProblemDescription | undefined {
+  if (!isBodyError(cause)) return undefined;
+  const { type, message, limit, charset } = cause;
+  switch (type) {
+    case 'entity.parse.failed':
+      return { status: 400, code: 'MALFORMED_JSON', detail: `The body is not valid JSON: ${message}` };
+    case 'entity.too.large':
+      return { status: 413, code: 'BODY_TOO_LARGE', detail: `The body is larger than ${limit} bytes.` };
+    case 'charset.unsupported':
+      return { status: 415, code: 'UNSUPPORTED_MEDIA_TYPE', detail: `The body must be UTF-8, not ${charset}.` };
+    default:
+      return undefined;
+  }
 }
+
+/** An error of the body parser; its type says which further members it has. */
+interface BodyError extends Error {
+  readonly type: unknown;
+  readonly limit?: number;
+  readonly charset?: string;
+}
+
+const isBodyError = (error: unknown): error is BodyError => types.isNativeError(error) && 'type' in error;

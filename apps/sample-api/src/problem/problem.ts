@@ -7,7 +7,10 @@ export const problemSchema = z
     type: z.string().meta({ description: '`about:blank`: the status says which kind of problem it is' }),
     title: z.string().meta({ description: 'The phrase of the status' }),
     status: z.int(),
-    detail: z.string().meta({ description: 'What went wrong this time' }),
+    detail: z
+      .string()
+      .optional()
+      .meta({ description: 'What went wrong this time; missing where there is no more to say' }),
     code: z.string().optional().meta({ description: 'Stable name of the problem, to branch on' }),
     instance: z.string().meta({ description: 'The path that was asked for' }),
     errors: z
@@ -49,12 +52,27 @@ export class UnknownResourceProblem extends ProblemException {
 
 /** The path, the query or the body breaks the rules of the endpoint. */
 export class InvalidRequestProblem extends ProblemException {
-  constructor(readonly errors: readonly { field: string; detail: string }[]) {
+  /** @param whole what an error without a field is about, e.g. "The body" */
+  constructor(
+    readonly errors: readonly { field: string; detail: string }[],
+    whole: string,
+  ) {
     super({
       status: 400,
       code: 'INVALID_REQUEST',
-      detail: errors.map(({ field, detail }) => (field ? `${field}: ${detail}` : detail)).join('; '),
+      detail: errors.map(({ field, detail }) => (field ? `${field}: ${detail}` : `${whole} ${detail}`)).join('; '),
       extensions: { errors },
+    });
+  }
+}
+
+/** The body is of a media type that the endpoint does not understand, or of none. */
+export class UnsupportedMediaTypeProblem extends ProblemException {
+  constructor() {
+    super({
+      status: 415,
+      code: 'UNSUPPORTED_MEDIA_TYPE',
+      detail: 'The body must be JSON, sent with the header "Content-Type: application/json".',
     });
   }
 }
