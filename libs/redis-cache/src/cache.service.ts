@@ -121,7 +121,8 @@ export class CacheService {
   /**
    * Stores a value, whatever was there. Loads of this key that are under way, in any process, don't overwrite it.
    *
-   * Of several calls for one key the last one of this process wins, also when an earlier one takes longer to pack its value.
+   * Of several calls for one key the last one of this process wins, also when an earlier one takes longer to pack its value. It is sent when Redis has
+   * answered the `set` that is in flight; that wait is part of its budget.
    *
    * @throws InvalidKeyError · UnsupportedValueError for a value that is too large or does not come back as it is · RedisUnavailableError when Redis
    *   is down or slow: an older value may still be there then · RedisCommandError
@@ -137,7 +138,8 @@ export class CacheService {
     const write = writes.begin(at.value);
     try {
       const payload = await codec.pack(snapshot);
-      if (writes.isLatest(at.value, write)) await store.write(at, { payload, ttlMs });
+      const budget = this.#budget();
+      await writes.set(at.value, write, budget, () => store.write(at, { payload, ttlMs }, budget));
     } finally {
       writes.end(at.value, write);
     }
@@ -146,7 +148,8 @@ export class CacheService {
   /**
    * Deletes values. Once it has resolved, no process serves what it has loaded before.
    *
-   * Keys are deleted one by one, in one system call: a failure may leave some of them.
+   * Keys are deleted one by one, in one system call: a failure may leave some of them. A key with a `set` of this process in flight waits for its
+   * answer, within the budget.
    *
    * @throws InvalidKeyError · RedisUnavailableError when Redis is down or slow: the values may still be there then
    * @example  await cache.delete(['flight', id], 'flights:all');
@@ -159,7 +162,12 @@ export class CacheService {
       loads.supersede(value);
       writes.outdate(value);
     }
-    await store.remove(all);
+    await Promise.all(
+      all.map((at) => {
+        const budget = this.#budget();
+        return writes.delete(at.value, budget, () => store.remove(at, budget));
+      }),
+    );
   }
 
   /**

@@ -1,6 +1,13 @@
+import { jest } from '@jest/globals';
 import type { INestApplicationContext, ModuleMetadata } from '@nestjs/common';
-import { RedisModule, type RedisModuleOptions } from '@redstart/redis-core';
 import { Test } from '@nestjs/testing';
+import {
+  getRedisConnectionToken,
+  RedisModule,
+  type RedisConnection,
+  type RedisModuleOptions,
+} from '@redstart/redis-core';
+import { Redis } from 'ioredis';
 import { CacheService, RedisCacheModule, type CacheModuleOptions } from '../src/index.js';
 
 export type Connection = Omit<RedisModuleOptions, 'namespace'>;
@@ -9,6 +16,13 @@ export type Connection = Omit<RedisModuleOptions, 'namespace'>;
 export interface CacheApp extends AsyncDisposable {
   readonly context: INestApplicationContext;
   readonly cache: CacheService;
+}
+
+/** No Redis, for applications that must not boot: nobody could close what a failed boot has opened, so this one tries once and ends by itself. */
+export function nowhere(): Connection {
+  const client = new Redis({ port: 1, lazyConnect: true, retryStrategy: () => null });
+  client.on('error', () => undefined); // or ioredis prints it
+  return { client, startup: 'lazy' };
 }
 
 export async function startCache(
@@ -36,4 +50,51 @@ export function gate<T = void>(): Gate<T> {
     open = resolve;
   });
   return { opened, open };
+}
+
+/** Calls to Redis that stand still. */
+export interface HeldCalls extends Disposable {
+  /** How many are held, or were. */
+  readonly count: number;
+  /** How many have gone on and been answered. */
+  readonly answered: number;
+  release(): void;
+}
+
+/**
+ * Holds the calls of one operation of an application until they are released: its requests before they are sent, or the replies that have
+ * arrived. What happens meanwhile happens in between for certain.
+ */
+export function hold({ context }: CacheApp, what: 'requests' | 'replies', operation: string): HeldCalls {
+  const connection = context.get<RedisConnection>(getRedisConnectionToken());
+  const send = connection.call.bind(connection);
+  const released = gate();
+  let count = 0;
+  let answered = 0;
+  const halt = async () => {
+    count += 1;
+    await released.opened;
+  };
+  const spy = jest.spyOn(connection, 'call').mockImplementation(async (call, ...rest) => {
+    if (call.operation !== operation) return send(call, ...rest);
+    if (what === 'requests') await halt();
+    const reply = await send(call, ...rest);
+    if (what === 'replies') await halt();
+    answered += 1;
+    return reply;
+  });
+  const release = () => {
+    spy.mockRestore();
+    released.open();
+  };
+  return {
+    get count() {
+      return count;
+    },
+    get answered() {
+      return answered;
+    },
+    release,
+    [Symbol.dispose]: release,
+  };
 }

@@ -9,6 +9,7 @@ import {
   Req,
   Scope,
   SetMetadata,
+  UseGuards,
   type INestApplication,
   type ModuleMetadata,
 } from '@nestjs/common';
@@ -18,7 +19,7 @@ import { InvalidKeyError, OptionsError, RedisModule, UnboundMethodError } from '
 import { cluster, describeOn, eventually, standalone } from '@redstart/redis-testing';
 import { firstValueFrom, from, Observable, Subject } from 'rxjs';
 import { Cacheable, CacheService, getCacheToken, provideNoopCache, RedisCacheModule } from '../src/index.js';
-import { startCache, type Connection } from './app.js';
+import { nowhere, startCache, type Connection } from './app.js';
 
 @Injectable()
 class Flights {
@@ -224,11 +225,11 @@ describeOn(standalone, cluster)('@Cacheable', (redis) => {
 
 describe('boot', () => {
   const boot = (metadata: ModuleMetadata) =>
-    startCache({ url: 'redis://127.0.0.1:1', startup: 'lazy' }, {}, metadata).then((app) => app[Symbol.asyncDispose]());
+    startCache(nowhere(), {}, metadata).then((app) => app[Symbol.asyncDispose]());
 
   it('names class and module when the module is forgotten', async () => {
     const forgotten = Test.createTestingModule({
-      imports: [RedisModule.forRoot({ namespace: 'shop', url: 'redis://127.0.0.1:1', startup: 'lazy' })],
+      imports: [RedisModule.forRoot({ namespace: 'shop', ...nowhere() })],
       providers: [Flights],
     }).compile();
     await expect(forgotten).rejects.toThrow(/Flights[^]*CacheService \(import RedisCacheModule\.forRoot\(\)\)/);
@@ -255,6 +256,25 @@ describe('boot', () => {
       }
     }
     await expect(boot({ providers: [Basket, Theirs] })).rejects.toThrow(/Theirs is request-scoped/);
+  });
+
+  it('refuses a request-scoped guard without a key', async () => {
+    @Injectable({ scope: Scope.REQUEST })
+    class OwnerGuard {
+      @Cacheable()
+      async canActivate(): Promise<boolean> {
+        return Promise.resolve(true);
+      }
+    }
+    @Controller()
+    @UseGuards(OwnerGuard)
+    class Guarded {
+      @Get('mine')
+      mine(): string {
+        return 'mine';
+      }
+    }
+    await expect(boot({ controllers: [Guarded] })).rejects.toThrow(/OwnerGuard is request-scoped/);
   });
 
   it('refuses a controller’s method without parameters and without a key, also an inherited one', async () => {

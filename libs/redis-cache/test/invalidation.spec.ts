@@ -1,3 +1,4 @@
+import { jest } from '@jest/globals';
 import { cluster, describeOn, eventually, standalone } from '@redstart/redis-testing';
 import type { CacheService } from '../src/index.js';
 import { gate, startCache, type CacheApp } from './app.js';
@@ -68,17 +69,81 @@ describeOn(standalone, cluster)('invalidation during a load', (redis) => {
     });
   });
 
-  it('stores the first of two loads in two processes, and tells the second that it lost', async () => {
-    const one = await loadingOld(here.cache);
-    const two = await loadingOld(elsewhere.cache);
-    two.finish();
-    await two.first;
-    one.finish();
-    await one.first;
-    expect(await here.cache.get('flight')).toBe('old');
-    expect(elsewhere.cache.stats().stores).toBe(1);
-    expect(here.cache.stats()).toMatchObject({ stores: 0, staleLoads: 1 });
+  it('does not store an old value under the lease of a load that began after the delete', async () => {
+    const old = await loadingOld(here.cache);
+    await elsewhere.cache.delete('flight');
+    const done = gate();
+    const started = gate();
+    const fresh = elsewhere.cache.getOrSet('flight', async () => {
+      started.open();
+      await done.opened;
+      return 'new';
+    });
+    await started.opened;
+    old.finish();
+    expect(await old.first).toBe('old'); // it had asked before
+    expect(await redis.client().exists('shop:cache:{flight}')).toBe(0);
+    done.open();
+    expect(await fresh).toBe('new');
+    expect(await here.cache.get('flight')).toBe('new');
   });
+
+  it('does not hand a value that is not stored to a caller that came after the delete either', async () => {
+    const done = gate();
+    const load = jest.fn(async () => {
+      const read = load.mock.calls.length;
+      if (read === 1) await done.opened;
+      return read;
+    });
+    const unless = () => true;
+    const first = here.cache.getOrSet('flight', load, { unless });
+    await eventually(() => load.mock.calls.length === 1);
+    await elsewhere.cache.delete('flight');
+    const late = here.cache.getOrSet('flight', load, { unless });
+    await eventually(() => here.cache.stats().misses === 2);
+    done.open();
+    expect(await first).toBe(1);
+    expect(await late).toBe(2);
+  });
+
+  it('lets callers share the load that began after the delete when the one before ends', async () => {
+    const { source, load, loads, first, finish } = await loadingOld(here.cache);
+    source.value = 'new';
+    await here.cache.delete('flight');
+    const done = gate();
+    const slow = jest.fn(async () => {
+      await done.opened;
+      return load();
+    });
+    const second = here.cache.getOrSet('flight', slow);
+    await eventually(() => slow.mock.calls.length === 1);
+    finish();
+    await first;
+    const third = here.cache.getOrSet('flight', slow);
+    await eventually(() => here.cache.stats().misses === 3);
+    done.open();
+    expect(await Promise.all([second, third])).toEqual(['new', 'new']);
+    expect(loads).toEqual(['old', 'new']);
+  });
+
+  it.each([
+    ['first', (): [CacheApp, CacheApp] => [here, elsewhere]],
+    ['last', (): [CacheApp, CacheApp] => [elsewhere, here]],
+  ] as const)(
+    'of loads in two processes stores the one that ends first, if it began %s, and tells the other',
+    async (_, order) => {
+      const loading = new Map<CacheApp, Awaited<ReturnType<typeof loadingOld>>>();
+      for (const app of [here, elsewhere]) loading.set(app, await loadingOld(app.cache));
+      for (const app of order()) {
+        loading.get(app)?.finish();
+        expect(await loading.get(app)?.first).toBe('old');
+      }
+      const [winner, loser] = order();
+      expect(winner.cache.stats()).toMatchObject({ stores: 1, staleLoads: 0 });
+      expect(loser.cache.stats()).toMatchObject({ stores: 0, staleLoads: 1 });
+      expect(await loser.cache.get('flight')).toBe('old');
+    },
+  );
 
   it('goes on storing when the process that opened the lease is gone', async () => {
     const one = await loadingOld(here.cache);

@@ -1,7 +1,8 @@
 import { jest } from '@jest/globals';
 import { Logger } from '@nestjs/common';
 import { RedisUnavailableError } from '@redstart/redis-core';
-import { describeOn, eventually, FaultProxy, standalone, type FaultHandle } from '@redstart/redis-testing';
+import { describeOn, eventually, FaultProxy, RedisServer, standalone, type FaultHandle } from '@redstart/redis-testing';
+import type { CacheService } from '../src/index.js';
 import { gate, startCache } from './app.js';
 
 const budget = 150;
@@ -60,18 +61,30 @@ describeOn(standalone)('outage', (redis) => {
   });
 
   it('returns the value when Redis goes away during the load', async () => {
-    await using app = await startCache({ url: proxy.url }, { budget });
-    const faultsInjected: FaultHandle[] = [];
-    const before = performance.now();
+    // Roomy: what comes before the load may not use it up, however busy the machine is.
+    const roomy = 600;
+    await using app = await startCache({ url: proxy.url }, { budget: roomy });
+    let goneAt = 0;
+    const faults: FaultHandle[] = [];
     const value = await app.cache.getOrSet('a', () => {
-      faultsInjected.push(proxy.blackhole());
+      faults.push(proxy.blackhole());
+      goneAt = performance.now();
       return 'loaded';
     });
+    expect(performance.now() - goneAt).toBeLessThan(roomy + slack);
     expect(value).toBe('loaded');
-    expect(performance.now() - before).toBeLessThan(budget + slack);
-    expect(app.cache.stats()).toMatchObject({ errors: 1, stores: 0 });
-    expect(faultsInjected[0]?.injected).toBeGreaterThan(0);
-    faultsInjected[0]?.stop(); // or closing would wait for it
+    expect(app.cache.stats()).toMatchObject({ loads: 1, errors: 1, stores: 0 });
+    expect(faults[0]?.injected).toBeGreaterThan(0); // the store was on its way
+    faults[0]?.stop();
+  });
+
+  it('spends one budget on all commands of a call', async () => {
+    await using app = await startCache({ url: proxy.url }, { budget });
+    using slow = proxy.latency(0.7 * budget); // enough for one command, and not for two
+    expect(await app.cache.getOrSet('a', () => 'loaded')).toBe('loaded');
+    expect(app.cache.stats()).toMatchObject({ loads: 1, errors: 1, stores: 0 });
+    expect(await redis.client().exists('shop:cache:{a}')).toBe(0);
+    expect(slow.injected).toBeGreaterThan(0);
   });
 
   it.each(faults.filter(([how]) => how !== 'slow'))(
@@ -96,7 +109,10 @@ describeOn(standalone)('outage', (redis) => {
     },
   );
 
-  it('does not store an old value after a delete that could not reach Redis', async () => {
+  it.each([
+    ['delete', (cache: CacheService) => cache.delete('a')],
+    ['set', (cache: CacheService) => cache.set('a', 'new')],
+  ])('does not store an old value after a %s that could not reach Redis', async (_, change) => {
     await using app = await startCache({ url: proxy.url }, { budget });
     const { cache } = app;
     const started = gate();
@@ -108,7 +124,7 @@ describeOn(standalone)('outage', (redis) => {
     });
     await started.opened;
     const fault = proxy.refuse();
-    await expect(cache.delete('a')).rejects.toThrow(RedisUnavailableError);
+    await expect(change(cache)).rejects.toThrow(RedisUnavailableError);
     fault.stop();
     await eventually(async () => {
       await cache.set('other', 1);
@@ -120,15 +136,16 @@ describeOn(standalone)('outage', (redis) => {
   });
 
   it('loads on after a restart with an empty Redis, and after SCRIPT FLUSH', async () => {
-    await using app = await startCache({ url: proxy.url });
+    await using server = await RedisServer.start();
+    await using app = await startCache({ url: server.url });
     const { cache } = app;
     await cache.getOrSet('a', () => 1);
-    await redis.server.restart();
+    await server.restart();
     await eventually(async () => {
       await cache.getOrSet('a', () => 2);
       expect(await cache.get('a')).toBe(2);
     });
-    await redis.client().script('FLUSH');
+    await server.client().script('FLUSH');
     await cache.getOrSet('b', () => 3);
     expect(await cache.get('b')).toBe(3);
   });

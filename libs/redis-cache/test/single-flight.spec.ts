@@ -79,6 +79,14 @@ describeOn(standalone, cluster)('single flight', (redis) => {
     expect(await client.exists('shop:cache:{slow}:lease')).toBe(0);
   });
 
+  it('lets the lease of a loader that has failed lapse', async () => {
+    await using app = await startCache(redis.connection, { lease: 60 });
+    const failing = app.cache.getOrSet('a', () => Promise.reject(new Error('database down')));
+    await expect(failing).rejects.toThrow('database down');
+    const client = redis.client();
+    await eventually(async () => (await client.exists('shop:cache:{a}:lease')) === 0, { within: 2_000 });
+  });
+
   it('does not store what a stalled process has loaded past its lease', async () => {
     await using app = await startCache(redis.connection, { lease: 60 });
     const client = redis.client();

@@ -1,7 +1,7 @@
 import { jest } from '@jest/globals';
 import { OptionsError, UnsupportedValueError } from '@redstart/redis-core';
-import { cluster, describeOn, standalone } from '@redstart/redis-testing';
-import { startCache } from './app.js';
+import { cluster, describeOn, eventually, standalone } from '@redstart/redis-testing';
+import { nowhere, startCache } from './app.js';
 
 describeOn(standalone, cluster)('values', (redis) => {
   it('tells a cached null and a cached undefined from a miss', async () => {
@@ -45,6 +45,23 @@ describeOn(standalone, cluster)('values', (redis) => {
     const lifetime = (entry?.expiresAt ?? 0) - (entry?.createdAt ?? 0);
     expect(lifetime - (ttls[0] ?? 0)).toBeGreaterThanOrEqual(0);
     expect(lifetime - (ttls[0] ?? 0)).toBeLessThan(10_000);
+  });
+
+  it('dates a loaded value back to the beginning of its load, by the clock of Redis', async () => {
+    await using app = await startCache(redis.connection);
+    const client = redis.client(); // every node runs on this machine, by one clock
+    let duringLoad = 0;
+    await app.cache.getOrSet('a', async () => {
+      const now = async () => {
+        const [seconds, micros] = await client.time();
+        return Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000);
+      };
+      duringLoad = await now();
+      await eventually(async () => (await now()) > duringLoad + 1, { every: 1 });
+    });
+    const entry = await app.cache.getEntry('a');
+    expect(entry?.createdAt).toBeLessThanOrEqual(duringLoad);
+    expect(entry?.createdAt).toBeGreaterThan(duringLoad - 60_000);
   });
 
   it('takes a ttl per call', async () => {
@@ -117,8 +134,6 @@ describe('options', () => {
     [{ name: 'a:b' }, /must not hold ':'/],
   ])('refuses %p', async (options, message) => {
     // What a caller without types may write.
-    await expect(startCache({ url: 'redis://127.0.0.1:1', startup: 'lazy' }, options as object)).rejects.toThrow(
-      message,
-    );
+    await expect(startCache(nowhere(), options as object)).rejects.toThrow(message);
   });
 });

@@ -16,13 +16,21 @@ export class WaitBudget {
     return Math.max(0, Math.ceil(this.#leftMs));
   }
 
+  /** Begins a wait. What it returns ends the wait, and takes its time off. */
+  startWait(): () => void {
+    const startedAt = this.clock.now();
+    return () => {
+      this.#leftMs -= this.clock.now() - startedAt;
+    };
+  }
+
   /** Runs a step that waits for Redis, and takes its time off. */
   async spend<T>(step: (leftMs: number) => Promise<T>): Promise<T> {
-    const startedAt = this.clock.now();
+    const endWait = this.startWait();
     try {
       return await step(this.leftMs);
     } finally {
-      this.#leftMs -= this.clock.now() - startedAt;
+      endWait();
     }
   }
 }

@@ -7,6 +7,7 @@ import {
   type RedisConnection,
   type Renewal,
   type RenewalGroup,
+  Warnings,
 } from '@redstart/redis-core';
 import { withJitter, type ResolvedCacheOptions } from '../cache.options.js';
 import type { StatsCounter } from '../cache.stats.js';
@@ -17,7 +18,6 @@ import { openLease } from '../scripts/lease.script.js';
 import { renewLeases } from '../scripts/renew.script.js';
 import { storeEntry, type NewEntry, type OpenLease } from '../scripts/store.script.js';
 import type { WaitBudget } from './budget.js';
-import { Warnings } from './warnings.js';
 
 /** What a read found. `blind`: Redis did not answer, or holds what is not ours; nothing may be stored on the strength of it. */
 export type ReadOutcome =
@@ -56,7 +56,7 @@ export class CacheStore {
     private readonly codec: EntryCodec,
     private readonly stats: StatsCounter,
   ) {
-    this.#warnings = new Warnings(connection.clock);
+    this.#warnings = new Warnings('RedisCache', connection.clock);
     this.#renewals = {
       renew: (leases) => this.#renew(leases),
       onError: (error) => {
@@ -110,18 +110,16 @@ export class CacheStore {
   }
 
   /** Stores a value whatever is there. One EVALSHA. @throws RedisUnavailableError · RedisCommandError */
-  async write(at: EntryKeys, entry: NewEntry): Promise<void> {
-    const call = this.#call('cache.set', this.options.budgetMs);
+  async write(at: EntryKeys, entry: NewEntry, budget: WaitBudget): Promise<void> {
+    const call = this.#call('cache.set', atLeastSent(budget));
     await this.#counted(storeEntry(this.connection.scripts, call, at, this.#withJitter(entry)));
     this.stats.count('stores');
   }
 
-  /** Deletes values, and with each the lease of the loads under way. One UNLINK for each, in one system call. */
-  async remove(all: readonly EntryKeys[]): Promise<void> {
-    const call = this.#call('cache.delete', this.options.budgetMs);
-    await Promise.all(
-      all.map((at) => this.#counted(this.connection.call(call, (client) => client.unlink(at.value, at.lease)))),
-    );
+  /** Deletes a value, and with it the lease of the loads under way. One UNLINK. @throws RedisUnavailableError · RedisCommandError */
+  async remove(at: EntryKeys, budget: WaitBudget): Promise<void> {
+    const call = this.#call('cache.delete', atLeastSent(budget));
+    await this.#counted(this.connection.call(call, (client) => client.unlink(at.value, at.lease)));
   }
 
   /** A value that can't be stored: counted, and told to the operator, since it is loaded over and over. */
@@ -185,6 +183,11 @@ export class CacheStore {
   #call(operation: string, budgetMs: number): RedisCall {
     return { library: 'redis-cache', operation, budgetMs };
   }
+}
+
+/** What a caller asks for by name goes out even when the wait for an earlier `set` has used its budget up: Redis may carry it out yet. */
+function atLeastSent(budget: WaitBudget): number {
+  return Math.max(1, budget.leftMs);
 }
 
 function freshness(intact: boolean | undefined): Freshness {

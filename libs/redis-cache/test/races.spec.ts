@@ -1,0 +1,63 @@
+import { jest } from '@jest/globals';
+import { Logger } from '@nestjs/common';
+import { cluster, describeOn, eventually, standalone } from '@redstart/redis-testing';
+import { gate, hold, startCache, type CacheApp } from './app.js';
+
+describeOn(standalone, cluster)('between two commands of one call', (redis) => {
+  let here: CacheApp;
+  let elsewhere: CacheApp;
+  beforeEach(async () => {
+    here = await startCache(redis.connection, { budget: '10s', lease: 90 });
+    elsewhere = await startCache(redis.connection);
+  });
+  afterEach(async () => {
+    jest.restoreAllMocks();
+    await here[Symbol.asyncDispose]();
+    await elsewhere[Symbol.asyncDispose]();
+  });
+
+  it('gives each caller a copy of its own of what another process has stored meanwhile', async () => {
+    using replies = hold(here, 'replies', 'cache.get');
+    const load = jest.fn(() => ({ seats: 1 }));
+    const calls = Array.from({ length: 5 }, () => here.cache.getOrSet('flight', load));
+    await eventually(() => replies.count === 5); // all of them have missed
+    await elsewhere.cache.set('flight', { seats: 9 });
+    replies.release();
+    const values = await Promise.all(calls);
+    expect(load).not.toHaveBeenCalled();
+    expect(values).toEqual(Array(5).fill({ seats: 9 }));
+    expect(new Set(values).size).toBe(5);
+  });
+
+  it('discards damaged bytes, but not what somebody has put in their place', async () => {
+    jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => undefined);
+    await redis.client().set('shop:cache:{flight}', 'damaged');
+    using replies = hold(here, 'replies', 'cache.get');
+    const call = here.cache.get('flight');
+    await eventually(() => replies.count === 1);
+    await elsewhere.cache.set('flight', 'new');
+    replies.release();
+    expect(await call).toBeUndefined();
+    expect(here.cache.stats().corrupt).toBe(1);
+    expect(await elsewhere.cache.get('flight')).toBe('new');
+  });
+
+  it('does not renew the lease of somebody else’s load', async () => {
+    const client = redis.client();
+    const done = gate();
+    using renewals = hold(here, 'requests', 'cache.renew');
+    const call = here.cache.getOrSet('flight', async () => {
+      await done.opened;
+      return 'old';
+    });
+    await eventually(() => renewals.count === 1);
+    await client.set('shop:cache:{flight}:lease', 'theirs', 'PX', 60_000);
+    renewals.release();
+    await eventually(() => renewals.answered === 1);
+    expect(await client.pttl('shop:cache:{flight}:lease')).toBeGreaterThan(30_000);
+    done.open();
+    expect(await call).toBe('old');
+    expect(await client.get('shop:cache:{flight}:lease')).toBe('theirs');
+    expect(await client.exists('shop:cache:{flight}')).toBe(0);
+  });
+});
