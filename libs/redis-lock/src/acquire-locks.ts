@@ -101,10 +101,13 @@ async function unite(
 ): Promise<HeldLock> {
   const leastFence = Math.max(...taken.map((lock) => lock.fencingToken));
   const sentAt = runtime.clock.now();
-  const replies = await Promise.all(
+  // All of them are waited for: an acquire that is still under way would undo the roll-back of its key.
+  const outcomes = await Promise.allSettled(
     parts.map((keys) => acquire(runtime, keys, { owner, ttlMs, queue: false, leastFence })),
   );
-  const fences = replies.map((reply, index) => {
+  const fences = outcomes.map((outcome, index) => {
+    if (outcome.status === 'rejected') throw outcome.reason;
+    const reply = outcome.value;
     if (!reply.acquired) throw new LockLostError(parts[index]?.holder ?? '', 'taken');
     return reply.fencingToken;
   });

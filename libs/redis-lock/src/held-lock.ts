@@ -22,8 +22,8 @@ export interface HeldLockState {
 /**
  * A lock from its acquisition to its end.
  *
- * - *held*: until `validUntil`, which every confirmed extension moves. A timer stands there, so the lock is lost at that moment whether
- *   a renewal hangs or not; after a stall of the event loop, whoever looks first finds out.
+ * - *held*: until `validUntil`, which every confirmed extension moves, and one to a shorter lease already when it is sent. A timer stands there,
+ *   so the lock is lost at that moment whether a renewal hangs or not; after a stall of the event loop, whoever looks first finds out.
  * - *lost*: by that deadline, by an answer of Redis, or by the end of the application. The signal aborts. Final: a late confirmation
  *   doesn't bring it back, and what it leaves in Redis is cleared.
  * - *released*: by `release`. Nothing is renewed any more.
@@ -39,8 +39,10 @@ export class HeldLock implements Lock {
   readonly #owner: string;
   #ttlMs: number;
   #validUntil: number;
-  /** An answer may overtake another one across a reconnect: only the latest question counts. */
+  /** When the newest confirmed extension was sent. Without it, a late answer to an older one would be taken for the latest news. */
   #latestSentAt = -Infinity;
+  /** An extension that may have brought the end forward, until a later one is confirmed. Its own answer may get lost. */
+  #shortened: { readonly sentAt: number; readonly validUntil: number } | undefined;
   #loss: LockLostError | undefined;
   #releasing: Promise<boolean> | undefined;
   /** Most locks are never asked for their signal. */
@@ -59,7 +61,7 @@ export class HeldLock implements Lock {
     this.token = state.token;
     this.fencingToken = state.fencingToken;
     runtime.held.add(this);
-    this.#watchDeadline();
+    this.#setDeadline(state.validUntil);
     if (state.autoExtend) this.#startRenewing();
   }
 
@@ -104,7 +106,7 @@ export class HeldLock implements Lock {
     if (this.#renewal !== undefined) this.#startRenewing();
   }
 
-  /** One automatic renewal. Never rejects: after an outage the next one tries again, and the deadline stands. */
+  /** One automatic renewal. An outage is no failure: the next one tries again, and the deadline stands. */
   async renew(): Promise<void> {
     if (this.isHeld) await this.#extend(this.#ttlMs).catch(ignoreOutage);
   }
@@ -144,18 +146,26 @@ export class HeldLock implements Lock {
   }
 
   async #extend(ttlMs: number): Promise<void> {
-    const { clock } = this.#runtime;
-    const sentAt = clock.now();
+    const sentAt = this.#runtime.clock.now();
+    const validUntil = leaseEnd(sentAt, ttlMs);
+    if (validUntil < this.#validUntil) {
+      this.#shortened = { sentAt, validUntil };
+      this.#setDeadline(validUntil);
+    }
     const extended = await Promise.all(this.#parts.map((keys) => extend(this.#runtime, keys, this.#owner, ttlMs)));
     if (!this.isHeld) return; // Too late: the signal has aborted already, or the holder has let go.
     if (extended.includes(false)) {
       this.#lose('taken');
       return;
     }
-    if (sentAt < this.#latestSentAt) return;
+    if (sentAt < this.#latestSentAt) {
+      // Overtaken, so Redis may have carried it out after the newer one.
+      this.#setDeadline(Math.min(this.#validUntil, leaseEnd(this.#latestSentAt, ttlMs)));
+      return;
+    }
     this.#latestSentAt = sentAt;
-    this.#validUntil = leaseEnd(sentAt, ttlMs);
-    this.#watchDeadline();
+    if (this.#shortened !== undefined && this.#shortened.sentAt <= sentAt) this.#shortened = undefined;
+    this.#setDeadline(Math.min(validUntil, this.#shortened?.validUntil ?? Infinity));
   }
 
   async #release(): Promise<boolean> {
@@ -200,10 +210,11 @@ export class HeldLock implements Lock {
     this.#renewal = this.#runtime.connection.leases.track(this.#runtime.renewals, this, this.#ttlMs / 3);
   }
 
-  #watchDeadline(): void {
+  #setDeadline(validUntil: number): void {
+    this.#validUntil = validUntil;
     this.#deadline?.();
     this.#deadline = this.#runtime.clock.after(
-      this.#validUntil - this.#runtime.clock.now(),
+      validUntil - this.#runtime.clock.now(),
       () => {
         this.#lose('deadline');
       },
@@ -212,7 +223,7 @@ export class HeldLock implements Lock {
   }
 }
 
-/** Published on `redstart:operation` already. Anything else than an outage is a defect, and is not hidden. */
+/** Published on `redstart:operation` already. Anything else than an outage is passed on: the renewer logs it, the shutdown fails of it. */
 function ignoreOutage(error: unknown): void {
   if (!(error instanceof RedisUnavailableError)) throw error;
 }

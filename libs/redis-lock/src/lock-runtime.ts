@@ -1,3 +1,4 @@
+import { Logger } from '@nestjs/common';
 import {
   RedisUnavailableError,
   type Clock,
@@ -26,10 +27,12 @@ export class LockRuntime {
   readonly held = new Set<HeldLock>();
   /** All locks of a service are renewed as one group, so that those which are due together leave together. */
   readonly renewals: RenewalGroup<HeldLock> = {
+    // Each by itself: one that fails must not have the others taken for finished.
     renew: async (locks) => {
-      await Promise.all(locks.map((lock) => lock.renew()));
+      await Promise.all(locks.map((lock) => this.#renew(lock)));
     },
   };
+  readonly #logger = new Logger('RedisLock');
   readonly #duties = new Set<Promise<void>>();
   #closing = false;
 
@@ -41,7 +44,10 @@ export class LockRuntime {
     this.waitingRoom = new WaitingRoom(connection.subscriber, this.clock, connection.cluster ? lingerMs : Infinity);
   }
 
-  /** How the scripts publish: in the way in which the subscriber hub listens. */
+  /**
+   * How the scripts publish. Before Redis 7 a Cluster refuses SPUBLISH, and that is as it should be: its PUBLISH reaches listeners of other nodes, but counts
+   * only its own. A waiter would then hear of a lock that was not given to it. Unheard, waiters go by their timers.
+   */
   get publishCommand(): 'PUBLISH' | 'SPUBLISH' {
     return this.connection.cluster ? 'SPUBLISH' : 'PUBLISH';
   }
@@ -74,6 +80,16 @@ export class LockRuntime {
   async finishDuties(): Promise<void> {
     this.#closing = true;
     await Promise.all(this.#duties);
+  }
+
+  async #renew(lock: HeldLock): Promise<void> {
+    try {
+      await lock.renew();
+    } catch (error) {
+      // No outage, so it would fail each time: a key of another type, a missing permission, a defect. The deadline of the lock stands.
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#logger.error(`Lock "${lock.key}" was not renewed: ${reason}`);
+    }
   }
 
   async #repeat(work: () => Promise<unknown>, forMs: number): Promise<void> {

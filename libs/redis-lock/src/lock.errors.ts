@@ -7,6 +7,14 @@ export abstract class LockError extends RedstartError {
   abstract readonly key: string;
 }
 
+/** What a client is told; the name of a lock is ours. */
+const busy = {
+  status: 503,
+  title: 'Service Unavailable',
+  detail: 'Somebody else is at this just now. Try again.',
+  retryAfterMs: 1_000,
+} as const satisfies ErrorResponse;
+
 /** The wait for a lock ended before it became free. Thrown by `acquire`, `withLock` and `@WithLock`; nothing of the call is left in the queue. */
 export class LockTimeoutError extends LockError {
   readonly code = 'LOCK_TIMEOUT';
@@ -23,7 +31,7 @@ export class LockTimeoutError extends LockError {
   }
 
   override get response(): ErrorResponse {
-    return { status: 503, title: 'Service Unavailable', retryAfterMs: 1_000 };
+    return busy;
   }
 }
 
@@ -46,9 +54,7 @@ export class LockNotAcquiredError extends LockError {
   }
 
   override get response(): ErrorResponse {
-    return this.reason === 'held'
-      ? { status: 409, title: 'Conflict' }
-      : { status: 503, title: 'Service Unavailable', retryAfterMs: 1_000 };
+    return this.reason === 'held' ? { status: 409, title: 'Conflict', detail: busy.detail } : busy;
   }
 }
 

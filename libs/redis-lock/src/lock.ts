@@ -24,7 +24,7 @@ export interface Lock extends AsyncDisposable {
    *
    * @param ttl from now on also that of automatic renewals; by default the one that it was acquired with
    * @throws LockLostError when it is not held any more; it is not taken again · RedisUnavailableError when Redis can't tell, and the lock is
-   *   held until its old lease ends
+   *   held until its old lease ends, or the new one if that is shorter
    * @see one EVALSHA: GET, PEXPIRE
    */
   extend(ttl?: Duration): Promise<void>;

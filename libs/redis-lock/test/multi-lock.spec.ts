@@ -1,7 +1,8 @@
 import { InvalidKeyError } from '@redstart/redis-core';
 import { LockTimeoutError } from '../src/index.js';
 import { cluster, describeOn, eventually, standalone } from '@redstart/redis-testing';
-import { deferred, failureOf, startHost, type Host } from './support.js';
+import { DrivenHost } from './driven-host.js';
+import { deferred, failureOf, startHost, watch, type Host } from './support.js';
 
 describeOn(standalone, cluster)('several locks', (redis) => {
   let host: Host;
@@ -98,5 +99,43 @@ describeOn(standalone, cluster)('several locks', (redis) => {
     await eventually(async () => {
       expect(await redis.client().exists('shop:lock:{a}')).toBe(0);
     });
+  });
+
+  it('leaves nothing behind when one is lost while another one is still being asked for', async () => {
+    const client = redis.client();
+    await using driven = await DrivenHost.start(redis.connection);
+    const stranger = `${'d'.repeat(22)}dead-host:1:abcdefgh`;
+    const slow = deferred();
+    const sent = deferred();
+    // The first two take the locks, the next two unite them: the one of `a` is on its way for long, and `b` is gone when its own arrives.
+    driven.onCall('lock.acquire', async (send, nth) => {
+      if (nth === 3) await slow.promise;
+      if (nth === 4) {
+        await client.set('shop:lock:{b}', stranger, 'PX', 60_000);
+        sent.resolve();
+      }
+      return send();
+    });
+    const failure = failureOf(driven.locks.acquire([['a'], ['b']], { ttl: '60s' }));
+    const state = watch(failure);
+    await sent.promise;
+    for (let turn = 0; turn < 5; turn++) await client.ping();
+    expect(state.settled).toBe(false);
+    slow.resolve();
+
+    expect(await failure).toMatchObject({ code: 'LOCK_LOST', reason: 'taken', key: 'shop:lock:{b}' });
+    expect(driven.calls.get('lock.acquire')).toBe(4);
+    expect(await client.exists('shop:lock:{a}')).toBe(0);
+    expect(await client.get('shop:lock:{b}')).toBe(stranger);
+  });
+
+  it('gives back what it had when one can not be asked for any more', async () => {
+    const client = redis.client();
+    await using driven = await DrivenHost.start(redis.connection);
+    driven.onCall('lock.acquire', (send, nth) => (nth === 4 ? Promise.reject(new Error('no permission')) : send()));
+    const failure = await failureOf(driven.locks.acquire([['a'], ['b']], { ttl: '60s' }));
+    expect(failure.message).toBe('no permission');
+    expect(await client.exists('shop:lock:{a}')).toBe(0);
+    expect(await client.exists('shop:lock:{b}')).toBe(0);
   });
 });

@@ -49,7 +49,7 @@ export const handOffLua = `
           leave(owner)
         else
           fence = fence or mint(0)
-          local message = owner .. ' ' .. text(fence) .. ' ' .. text(ms)
+          local message = owner .. ' ' .. text(fence) .. ' ' .. text(ms) .. ' ' .. claimMs .. ' ' .. KEYS[1]
           -- A refusal (no permission for channels) counts as not heard: waiters then look by themselves.
           local heard = redis.pcall(publish, wake .. string.sub(owner, 23), message)
           if type(heard) == 'number' and heard > 0 then

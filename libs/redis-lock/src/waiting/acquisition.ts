@@ -140,16 +140,17 @@ export class Acquisition {
 
   /**
    * A hand-over counts from the moment at which it happened on the server, which lies as long after the last answer as the server's clock says, but
-   * never after now. When too little of the claim is left, nothing is granted: asking tells who holds the lock.
+   * never after now. When too little of the claim is left, or a newer answer named another holder, nothing is granted: asking tells who holds the lock.
    */
   #accept(handOver: HandOver | undefined): Granted | undefined {
     if (handOver === undefined || this.#queued === undefined) return undefined;
-    const { clock, options } = this.runtime;
+    const { clock } = this.runtime;
     const { reply, askedAt } = this.#queued;
     const handedOverAt = Math.min(askedAt + (handOver.serverMs - reply.serverMs), clock.now());
-    const claimMs = Math.min(options.claimTtlMs, this.request.ttlMs);
+    const claimMs = Math.min(handOver.claimMs, this.request.ttlMs);
     const validUntil = leaseEnd(handedOverAt, claimMs);
-    if (validUntil - clock.now() < claimMs / 4) {
+    const overtaken = handOver.serverMs < reply.serverMs;
+    if (overtaken || validUntil - clock.now() < claimMs / 4) {
       this.#waiter.lookAgain();
       return undefined;
     }

@@ -5,6 +5,8 @@ export interface HandOver {
   readonly fencingToken: number;
   /** When, on the server's clock. */
   readonly serverMs: number;
+  /** For how long it was reserved: as whoever let go has it configured, not as we do. */
+  readonly claimMs: number;
 }
 
 /**

@@ -114,8 +114,14 @@ export class WaitingRoom {
   }
 
   #deliver(message: string): void {
-    const [owner = '', fence, serverMs] = message.split(' ');
-    // Nobody waits any more: whoever gave up passes the lock on by itself.
-    this.#waiters.get(owner)?.receive({ fencingToken: Number(fence), serverMs: Number(serverMs) });
+    const [owner = '', fence, serverMs, claimMs, ...key] = message.split(' ');
+    const waiter = this.#waiters.get(owner);
+    // Nobody waits any more: whoever gave up passes the lock on by itself. Or the owner has gone on to the next of several locks.
+    if (waiter?.key !== key.join(' ')) return;
+    waiter.receive({
+      fencingToken: Number(fence),
+      serverMs: Number(serverMs),
+      claimMs: Number(claimMs),
+    });
   }
 }
