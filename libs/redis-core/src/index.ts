@@ -51,6 +51,7 @@ export type { MethodBinding, MethodCall } from './binding/method-binding.js';
 export type { KeyDoesNotFit, KeyedMethodDecorator, KeyOf } from './binding/key-of.js';
 export { MethodCancelledError, MethodResultError, UnboundMethodError } from './binding/binding.errors.js';
 export { RedstartExceptionFilter } from './http/redstart-exception.filter.js';
+export { Warnings } from './telemetry/warnings.js';
 export { operationChannel, traceOperation, type OperationContext } from './telemetry/channels.js';
 
 export type { AsyncOptions, OptionsFactory } from './module/async-options.js';

@@ -18,10 +18,7 @@ const readers = new Map<string, TagReader>([
     'bigint',
     (content) => (typeof content === 'string' && /^-?\d+$/.test(content) ? { value: BigInt(content) } : undefined),
   ],
-  [
-    'date',
-    (content) => (content === null || isDateTime(content) ? { value: new Date(content ?? NaN) } : undefined),
-  ],
+  ['date', (content) => (content === null || isDateTime(content) ? { value: new Date(content ?? NaN) } : undefined)],
   [
     'set',
     (content, depthLeft) => (Array.isArray(content) ? { value: new Set(readItems(content, depthLeft)) } : undefined),

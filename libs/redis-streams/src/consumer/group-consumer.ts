@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { Logger } from '@nestjs/common';
 import type { ConsumerMetadata } from '../decorators/stream-consumer.js';
 import { streamKeys } from '../keys.js';
 import { leaveScript } from '../scripts/leave.js';
@@ -39,10 +38,7 @@ export class GroupConsumer {
       keys: streamKeys(connection.keys, consumer.stream.name),
       name: [options.service, hostname(), process.pid, randomBytes(4).toString('hex')].join(':'),
     };
-    this.#reporter = new Reporter(
-      new Logger(`StreamConsumer ${consumer.stream.name}/${consumer.group}`),
-      connection.clock,
-    );
+    this.#reporter = new Reporter(`StreamConsumer ${consumer.stream.name}/${consumer.group}`, connection.clock);
     const handling = new MessageHandling(this.#member, codec, handlers, this.#reporter);
     this.#dispatcher = new Dispatcher(this.#member, handling, this.counters, this.#reporter);
     this.#reader = new Reader(this.#member, this.#dispatcher, this.#reporter);
@@ -71,8 +67,8 @@ export class GroupConsumer {
     const unfinished = await this.#dispatcher.close(this.#member.options.drainTimeoutMs);
     if (unfinished.length > 0) {
       this.#reporter.warn(
-        `${unfinished.length} handlers had not finished at shutdown; their entries stay pending.`,
         'drain',
+        `${unfinished.length} handlers had not finished at shutdown; their entries stay pending.`,
       );
     }
     // A handler that outlives the deadline still works on its entry: others get that one after minIdle, not at once.

@@ -89,8 +89,8 @@ export class Reaper {
     if (trimmed.length === 0) return entries.length;
     this.#counters.trimmed += trimmed.length;
     this.#reporter.warn(
-      `${trimmed.length} entries of "${consumer.stream.name}" were trimmed or deleted before the group "${consumer.group}" had handled them.`,
       'trimmed',
+      `${trimmed.length} entries of "${consumer.stream.name}" were trimmed or deleted before the group "${consumer.group}" had handled them.`,
     );
     return entries.length;
   }

@@ -2,7 +2,7 @@ import { Cluster, type ClusterOptions } from 'ioredis';
 import { ClusterNotReadyError } from '../errors.js';
 import type { Address } from '../server/endpoint.js';
 import { onFreePorts } from '../server/free-ports.js';
-import { OwnedClients } from '../server/owned-clients.js';
+import { endingSoon, OwnedClients } from '../server/owned-clients.js';
 import { RedisServer } from '../server/redis-server.js';
 import { formCluster, SLOTS } from './form-cluster.js';
 import { moveSlot } from './move-slot.js';
@@ -83,7 +83,9 @@ export class RedisCluster implements AsyncDisposable {
 
   /** A new ioredis Cluster client, closed at `stop()`. */
   client(options: ClusterClientOptions = {}): Cluster {
-    return this.#clients.own(new Cluster([...this.nodes], options));
+    return this.#clients.own(
+      new Cluster([...this.nodes], { ...options, redisOptions: { ...endingSoon, ...options.redisOptions } }),
+    );
   }
 
   /** The nodes that are masters now and running, in the order of `servers`. */

@@ -3,7 +3,7 @@ import { SentinelNotReadyError } from '../errors.js';
 import { eventually } from '../eventually.js';
 import { type Address, type ClientOptions, withConnection } from '../server/endpoint.js';
 import { infoField } from '../server/info-field.js';
-import { OwnedClients } from '../server/owned-clients.js';
+import { endingSoon, OwnedClients } from '../server/owned-clients.js';
 import { RedisServer } from '../server/redis-server.js';
 import { findServerBinary } from '../server/server-binary.js';
 import { Workspace } from '../server/workspace.js';
@@ -99,7 +99,7 @@ export class RedisSentinel implements AsyncDisposable {
   /** A new ioredis client that finds the master by the sentinels, closed at `stop()`. */
   client(options: ClientOptions = {}): Redis {
     const found = { sentinels: this.sentinels.map((address) => ({ ...address })), name: this.masterName };
-    return this.#clients.own(new Redis({ ...found, ...options }));
+    return this.#clients.own(new Redis({ ...found, ...endingSoon, ...options }));
   }
 
   /** Empties the present master, after having made sure that it is a process started here. */

@@ -1,5 +1,8 @@
 import type { Cluster, Redis } from 'ioredis';
 
+/** For clients that are owned: ioredis gives a cut connection 2 s to say goodbye, and keeps the process alive meanwhile. */
+export const endingSoon = { disconnectTimeout: 100 } as const;
+
 /** The clients that an object has handed out and closes with itself. */
 export class OwnedClients {
   readonly #clients = new Set<Redis | Cluster>();

@@ -2,7 +2,7 @@ import { Redis } from 'ioredis';
 import { ForeignServerError } from '../errors.js';
 import { type ClientOptions, connectionOptions, type Endpoint, urlOf, withConnection } from './endpoint.js';
 import { onFreePorts } from './free-ports.js';
-import { OwnedClients } from './owned-clients.js';
+import { endingSoon, OwnedClients } from './owned-clients.js';
 import { findServerBinary } from './server-binary.js';
 import { prepareCommand, type RedisServerOptions, type ServerCommand } from './server-command.js';
 import { ServerProcess } from './server-process.js';
@@ -87,7 +87,7 @@ export class RedisServer implements Endpoint, AsyncDisposable {
 
   /** A new ioredis client of this server, closed at `stop()`. Errors of its connection reach you by its commands. */
   client(options: ClientOptions = {}): Redis {
-    return this.#clients.own(new Redis({ ...connectionOptions(this), ...options }));
+    return this.#clients.own(new Redis({ ...connectionOptions(this), ...endingSoon, ...options }));
   }
 
   /**
