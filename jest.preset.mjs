@@ -1,11 +1,14 @@
 import { fileURLToPath } from 'node:url';
 
+/** `REDSTART_IOREDIS=5` runs the suites with the older major that the libraries support. */
+const otherIoredis = process.env.REDSTART_IOREDIS === '5' ? { '^ioredis$': 'ioredis-5' } : {};
+
 /** Jest in native-ESM mode: swc compiles the TypeScript (with decorator metadata), Node's vm runs real ES modules. */
 export default {
   testEnvironment: 'node',
   testEnvironmentOptions: { customExportConditions: ['@redstart/source', 'node', 'node-addons'] },
   extensionsToTreatAsEsm: ['.ts'],
-  moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
+  moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1', ...otherIoredis },
   testMatch: ['**/test/**/*.spec.ts'],
   modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/out-tsc'],
   maxWorkers: 2,

@@ -1,9 +1,15 @@
-/** The command line: `npm start` and `npm test [-- --project <name> …]`. */
+/** The command line: `npm start`, `npm test [-- --project <name> …]` and the suites in other surroundings. */
+import { SERVERS } from './servers.mjs';
+
+const COMMANDS = ['start', 'test', 'test:servers', 'test:cluster', 'test:ioredis5'];
 
 export const usage = `Usage:
   npm start                          run the sample API with its own Redis and database
   npm test                           run every check and every test
   npm test -- --project redis-lock   only this project (may be repeated); the repository's own checks run as well
+  npm run test:servers               the libraries' suites on ${Object.keys(SERVERS).join(', ')}; name some to run only on those
+  npm run test:cluster               the libraries' suites on a Cluster of three masters and three replicas
+  npm run test:ioredis5              the libraries' suites with ioredis 5
 
 Environment:
   PORT               npm start: the port of the sample API
@@ -19,13 +25,13 @@ export class UsageError extends Error {
 
 /**
  * @param {string[]} argv
- * @returns {{ command: 'start' | 'test', projects: string[], help: boolean }}
+ * @returns {{ command: string, projects: string[], servers: string[], help: boolean }}
  */
 export function parseArguments(argv) {
   const [command, ...rest] = argv;
-  const request = { command, projects: [], help: false };
+  const request = { command, projects: [], servers: [], help: false };
   if (command === '--help' || command === '-h') return { ...request, help: true };
-  if (command !== 'start' && command !== 'test') {
+  if (!COMMANDS.includes(command)) {
     throw new UsageError(command ? `There is no command "${command}".` : 'Which command?');
   }
   for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
@@ -33,7 +39,8 @@ export function parseArguments(argv) {
     if (option === '--help' || option === '-h') request.help = true;
     else if (command === 'test' && /^(--projects?|-p)$/.test(option)) {
       request.projects.push(...projectNames(option, value ?? rest.shift()));
-    } else throw new UsageError(`npm ${command} does not know "${word}".`);
+    } else if (command === 'test:servers' && word in SERVERS) request.servers.push(word);
+    else throw new UsageError(`npm ${command.includes(':') ? 'run ' : ''}${command} does not know "${word}".`);
   }
   return request;
 }

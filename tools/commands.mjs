@@ -12,6 +12,9 @@ import { UsageError, parseArguments, usage } from './arguments.mjs';
 const commands = {
   start: async () => (await import('./start.mjs')).start,
   test: async () => (await import('./test.mjs')).test,
+  'test:servers': async () => (await import('./matrix.mjs')).testServers,
+  'test:cluster': async () => (await import('./matrix.mjs')).testCluster,
+  'test:ioredis5': async () => (await import('./matrix.mjs')).testIoredis5,
 };
 
 /** @param {string[]} argv */

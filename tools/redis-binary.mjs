@@ -10,6 +10,7 @@ import { randomUUID } from 'node:crypto';
 import { access, chmod, constants, mkdir, readdir, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { delimiter, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { firstLine, prepareApt, unpackPackages } from './apt.mjs';
 import { root } from './paths.mjs';
 import { isAlive } from './process-table.mjs';
 import { capture } from './spawn.mjs';
@@ -106,7 +107,7 @@ async function unpackFromPackages(env, cache, say, rejected) {
   try {
     const debs = await download(draft, env, rejected);
     if (!debs) return undefined;
-    await unpack(debs, draft, env);
+    await unpackPackages(debs, join(draft, 'root'), env);
     await writeWrapper(draft);
     await rm(join(draft, 'apt'), { recursive: true, force: true });
     if (!(await usable(join(draft, 'redis-server'), '', rejected))) return undefined;
@@ -125,7 +126,7 @@ async function unpackFromPackages(env, cache, say, rejected) {
 async function download(draft, env, rejected) {
   let failure = '';
   for (const lists of ['of the machine', 'private']) {
-    const apt = await prepareApt(draft, lists === 'private');
+    const apt = await prepareApt(join(draft, 'apt'), { privateLists: lists === 'private' });
     if (lists === 'private') {
       // One unreachable extra source makes `update` fail although the lists that matter have arrived: only the download decides.
       await capture('apt-get', [...apt.options, 'update'], { env, timeout: 180_000 });
@@ -145,29 +146,6 @@ async function download(draft, env, rejected) {
   return undefined;
 }
 
-async function prepareApt(draft, privateLists) {
-  const apt = join(draft, 'apt');
-  const debs = join(draft, 'apt', 'debs');
-  for (const directory of ['lists/partial', 'cache/archives/partial', 'log', 'debs']) {
-    await mkdir(join(apt, directory), { recursive: true });
-  }
-  const own = {
-    'Dir::Cache': join(apt, 'cache'),
-    'Dir::Log': join(apt, 'log'),
-    // Without this, apt as root hands the download to a user that may not enter our directory.
-    'APT::Sandbox::User': 'root',
-    'Acquire::Retries': '1',
-    'Acquire::http::Timeout': '20',
-    'Acquire::https::Timeout': '20',
-    ...(privateLists && { 'Dir::State::lists': join(apt, 'lists') }),
-  };
-  if (!(await isReadable('/var/lib/dpkg/status'))) {
-    own['Dir::State::status'] = join(apt, 'status');
-    await writeFile(own['Dir::State::status'], '');
-  }
-  return { debs, options: ['-qq', ...Object.entries(own).flatMap(([key, value]) => ['-o', `${key}=${value}`])] };
-}
-
 /**
  * The server, its tools (where the program really lives on Debian) and the shared libraries that it names and this machine
  * lacks. One level is enough: what those libraries need in turn is part of every system that has apt.
@@ -182,14 +160,6 @@ async function packagesOf(family, options, env) {
     if (!status.output.includes('install ok installed')) missing.push(name);
   }
   return [...wanted, ...missing];
-}
-
-async function unpack(debs, draft, env) {
-  for (const deb of await readdir(debs)) {
-    if (!deb.endsWith('.deb')) continue;
-    const done = await capture('dpkg-deb', ['-x', join(debs, deb), join(draft, 'root')], { env });
-    if (done.code !== 0) throw new Error(`dpkg-deb could not unpack ${deb}: ${firstLine(done.output)}`);
-  }
 }
 
 /** `exec` keeps the process id, so that whoever starts the wrapper can watch and end the server itself. */
@@ -261,18 +231,6 @@ const isExecutable = (path) =>
     () => true,
     () => false,
   );
-
-const isReadable = (path) =>
-  access(path, constants.R_OK).then(
-    () => true,
-    () => false,
-  );
-
-const firstLine = (text) =>
-  text
-    .split('\n')
-    .find((line) => line.trim())
-    ?.trim() ?? '';
 
 const runDirectly = process.argv[1] && pathToFileURL(await realpath(process.argv[1])).href === import.meta.url;
 if (runDirectly) {

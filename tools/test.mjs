@@ -4,17 +4,18 @@
  * A failed step does not stop the next: whoever runs this wants to know everything that is wrong. Only what cannot run is left
  * out, and that is printed and counted as skipped.
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { SetupError } from './errors.mjs';
 import { installDependencies } from './install.mjs';
-import { resultsFile } from './jest-summary-reporter.mjs';
-import { keepOnlyOwnCache, nxEnvironment, startNx } from './nx.mjs';
+import { runTargets, takeText } from './nx-tasks.mjs';
+import { keepOnlyOwnCache, startNx } from './nx.mjs';
 import { cacheDirectory, root } from './paths.mjs';
 import { obtainRedis } from './redis-binary.mjs';
 import { exitCode } from './spawn.mjs';
+import { conclude, seconds } from './results.mjs';
 import { readTap } from './tap.mjs';
-import { describeRows, failed, passed, rowsOf, skipped, sum, totalLine } from './totals.mjs';
+import { failed, passed, skipped, sum } from './totals.mjs';
 
 const CHECK_TARGETS = ['lint', 'typecheck', 'build'];
 const TEST_TARGETS = ['test', 'e2e'];
@@ -32,8 +33,7 @@ export async function test({ projects }, guard, say) {
     say(`\n${error.message}`);
     rows.push(failed('set-up', error.message.split('\n')[0]), skipped('checks and tests', 'the set-up has failed'));
   }
-  conclude(rows, began, say);
-  return sum(rows).failed === 0 ? 0 : 1;
+  return conclude(rows, began, say);
 }
 
 async function prepare(guard, say) {
@@ -64,7 +64,7 @@ async function runSteps(projects, guard, say) {
   if (projects.length === 0) await step('tools', () => testTools(guard));
   const redis = await findRedis(rows, say);
   const targets = redis ? [...CHECK_TARGETS, ...TEST_TARGETS] : CHECK_TARGETS;
-  await step(targets.join(', '), () => runTargets(targets, projects, redis, guard));
+  await step(targets.join(', '), () => runTargets(guard, { targets, projects, redis }));
   return rows;
 }
 
@@ -105,66 +105,3 @@ async function findRedis(rows, say) {
     return undefined;
   }
 }
-
-async function runTargets(targets, projects, redis, guard) {
-  const report = join(cacheDirectory, `tasks-${process.pid}.json`);
-  const began = Date.now();
-  const args = ['run-many', '-t', ...targets, '--outputStyle=static', '--skip-sync'];
-  if (projects.length > 0) args.push(`--projects=${projects.join(',')}`);
-  if (isCi()) args.push('--skip-nx-cache');
-  const code = await exitCode(startNx(guard, args, { env: testEnvironment(redis, report) }));
-  const tasks = JSON.parse(takeText(report) || '[]');
-  // Without a single task nothing has been checked, whatever the exit code says.
-  if (tasks.length === 0) {
-    const asked = projects.length > 0 ? ` for ${projects.join(', ')}` : '';
-    return failed('nx', `ran no task${asked} (exit code ${code}), see above`);
-  }
-  const readResults = (task) => resultsOf(task, began);
-  const rows = rowsOf(tasks, { targets, testTargets: TEST_TARGETS, readResults });
-  if (code !== 0 && sum(rows).failed === 0) rows.push(failed('nx', `exit code ${code} although no task has failed`));
-  return rows;
-}
-
-/** Tests bring their own servers: the ones of the user's environment are out of their reach. */
-function testEnvironment(redis, report) {
-  const env = { ...nxEnvironment(), REDSTART_TASK_REPORT: report };
-  delete env.REDIS_URL;
-  delete env.DATABASE_URL;
-  if (redis) env.REDIS_SERVER_BIN = redis.bin;
-  return env;
-}
-
-/** A task that ran just now must have written its numbers just now; older ones are of an earlier run. */
-function resultsOf({ projectRoot, target, status }, began) {
-  const file = resultsFile(join(root, projectRoot), target);
-  try {
-    const ranNow = status === 'success' || status === 'failure';
-    if (ranNow && statSync(file).mtimeMs < began) return undefined;
-    return JSON.parse(readFileSync(file, 'utf8'));
-  } catch {
-    return undefined;
-  }
-}
-
-function conclude(rows, began, say) {
-  say('\n── results');
-  for (const line of describeRows(rows)) say(line);
-  say(`after ${seconds(began)}`);
-  const total = totalLine(sum(rows));
-  // .ci/run prints the line itself, after whatever npm has to say.
-  if (process.env.REDSTART_TOTAL_FILE) writeFileSync(process.env.REDSTART_TOTAL_FILE, total);
-  else say(total);
-}
-
-function takeText(file) {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return '';
-  } finally {
-    rmSync(file, { force: true });
-  }
-}
-
-const isCi = () => Boolean(process.env.CI) && !['false', '0'].includes(process.env.CI);
-const seconds = (began) => `${((performance.now() - began) / 1000).toFixed(1)} s`;

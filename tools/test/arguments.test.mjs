@@ -9,8 +9,9 @@ import { root } from '../paths.mjs';
 import { plainEnvironment } from './fixtures/start.mjs';
 
 it('understands the two commands and the projects of one', () => {
-  assert.deepEqual(parseArguments(['start']), { command: 'start', projects: [], help: false });
+  assert.deepEqual(parseArguments(['start']), { command: 'start', projects: [], servers: [], help: false });
   assert.deepEqual(parseArguments(['test', '--project', 'a', '--project=b,c']).projects, ['a', 'b', 'c']);
+  assert.deepEqual(parseArguments(['test:servers', 'redis-8', 'valkey-9']).servers, ['redis-8', 'valkey-9']);
 });
 
 for (const words of [
@@ -20,6 +21,8 @@ for (const words of [
   ['test', '--project'],
   ['test', '--fast'],
   ['test', 'redis-lock'],
+  ['test:servers', 'redis-6'],
+  ['test:cluster', 'redis-8'],
 ]) {
   it(`refuses "${words.join(' ')}"`, () => assert.throws(() => parseArguments(words), UsageError));
 }

@@ -15,6 +15,19 @@ import { OptionsError, RedisCommandError, RedisUnavailableError } from '../src/r
 import { resolveRedisOptions } from '../src/redis.options.js';
 import { aCall, openConnection, rejectionOf } from './support/open-connection.js';
 
+/** ioredis listens to the first `error` of a socket only; the second would throw here, and end the process elsewhere. */
+async function failTwice(connection: RedisConnection): Promise<void> {
+  const { client } = connection;
+  await connection.call(aCall, (redis) => redis.ping());
+  const nodes = isCluster(client) ? mastersOf(client) : [client];
+  const socket = nodes.find(({ status }) => status === 'ready')?.stream;
+  if (socket === undefined) throw new Error('There is no connection.');
+  socket.emit('error', new Error('the first'));
+  socket.emit('error', new Error('the second'));
+  socket.destroy();
+  await eventually(() => connection.call(aCall, (redis) => redis.ping()));
+}
+
 describeOn(
   standalone,
   sentinel,
@@ -34,6 +47,11 @@ describeOn(
     const error = await rejectionOf(open.connection.call(aCall, (client) => client.lpush(key, 'S3CRET')));
     expect(error).toBeInstanceOf(RedisCommandError);
     expect(error).toMatchObject({ reason: 'WRONGTYPE' });
+  });
+
+  it('survives a socket with two errors', async () => {
+    await using open = await openConnection(redis.connection);
+    await failTwice(open.connection);
   });
 
   it('passes an error of the caller unchanged', async () => {
@@ -179,6 +197,7 @@ describe('start-up', () => {
     expect(String(error)).toMatch(/self-signed|certificate/i);
     await using open = await openConnection({ url: server.url, tls: { ca: server.tls?.ca ?? '' } });
     await expect(open.connection.call(aCall, (client) => client.ping())).resolves.toBe('PONG');
+    await failTwice(open.connection);
   });
 });
 

@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { RedisUnavailableError } from '../redis.errors.js';
 import type { RedisClient } from '../redis.options.js';
 import { isCluster } from './cluster.js';
-import { isMisconfiguration, strip } from './failures.js';
+import { isConsequence, isMisconfiguration, strip } from './failures.js';
 
 /**
  * Watches whether a client can be used: why it last failed, and when it is ready again.
@@ -38,6 +38,7 @@ export class ConnectionWatch {
     private readonly onReady: () => void,
   ) {
     this.#remember = (error) => {
+      if (isConsequence(error) && this.#lastFailure !== undefined) return;
       const cause = 'lastNodeError' in error && error.lastNodeError instanceof Error ? error.lastNodeError : error;
       this.#lastFailure = strip(cause);
       if (isMisconfiguration(cause)) this.#onMisconfigured?.(this.#lastFailure);

@@ -64,6 +64,11 @@ export function isNoScript(error: unknown): boolean {
   return error instanceof Error && reasonOf(error) === 'NOSCRIPT';
 }
 
+/** Whether this only says that commands were dropped with the connection, and not why that broke. ioredis 5 tells it after the reason. */
+export function isConsequence(error: Error): boolean {
+  return error.name === 'MaxRetriesPerRequestError';
+}
+
 function reasonOf(error: Error): string {
   return /^[A-Z]+/.exec(error.message)?.[0] ?? 'ERR';
 }

@@ -3,6 +3,7 @@ import { RedisCluster } from '../cluster/redis-cluster.js';
 import { RedisSentinel } from '../sentinel/redis-sentinel.js';
 import type { Address } from '../server/endpoint.js';
 import { RedisServer } from '../server/redis-server.js';
+import { TopologyMisusedError } from './topology-under-test.js';
 
 export type TopologyName = 'standalone' | 'cluster' | 'sentinel';
 
@@ -42,11 +43,13 @@ export const standalone: Topology = {
   },
 };
 
-/** Redis Cluster with three masters and no replicas; ready in about 2 s. */
+/**
+ * Redis Cluster with three masters and no replicas; ready in about 2 s. The environment variable `REDSTART_CLUSTER_REPLICAS` gives each master so many.
+ */
 export const cluster: Topology = {
   name: 'cluster',
   async start() {
-    const running = await RedisCluster.start({ masters: 3, replicas: 0 });
+    const running = await RedisCluster.start({ masters: 3, replicas: clusterReplicas() });
     return {
       cluster: running,
       connection: { cluster: [...running.nodes] },
@@ -56,6 +59,12 @@ export const cluster: Topology = {
     };
   },
 };
+
+function clusterReplicas(): number {
+  const text = process.env['REDSTART_CLUSTER_REPLICAS'] ?? '0';
+  if (/^[0-3]$/.test(text)) return Number(text);
+  throw new TopologyMisusedError(`REDSTART_CLUSTER_REPLICAS is ${JSON.stringify(text)}. Use a number from 0 to 3.`);
+}
 
 /** A master and a replica that three sentinels watch. */
 export const sentinel: Topology = {
