@@ -60,19 +60,27 @@ describeOn(standalone, cluster)('single flight', (redis) => {
   });
 
   it('renews the lease of a loader that outlasts it', async () => {
-    await using app = await startCache(redis.connection, { lease: 60 });
+    await using app = await startCache(redis.connection, { lease: 900 });
     const done = gate();
     const call = app.cache.getOrSet('slow', async () => {
       await done.opened;
       return 'kept';
     });
     const client = redis.client();
-    await eventually(async () => (await client.exists('shop:cache:{slow}:lease')) === 1);
+    const lease = 'shop:cache:{slow}:lease';
+    await eventually(async () => (await client.exists(lease)) === 1);
+    const token = await client.get(lease);
     const since = performance.now();
+    let left = await client.pttl(lease);
+    let renewals = 0;
     await eventually(async () => {
-      expect(await client.exists('shop:cache:{slow}:lease')).toBe(1);
-      return performance.now() - since > 200;
+      const now = await client.pttl(lease);
+      if (now > left) renewals += 1;
+      left = now;
+      expect(renewals).toBeGreaterThanOrEqual(2);
+      expect(performance.now() - since).toBeGreaterThan(900);
     });
+    expect(await client.get(lease)).toBe(token);
     done.open();
     await call;
     expect(await app.cache.get('slow')).toBe('kept');

@@ -135,7 +135,7 @@ describe('a secret', () => {
     }
     expect(seen.texts.length).toBeGreaterThan(40);
     expect(seen.texts.filter((text) => text.includes(canary))).toEqual([]);
-  });
+  }, 60_000);
 
   it('is not carried by the error of a pipeline that broke half way', async () => {
     await using server = await RedisServer.start();
