@@ -10,6 +10,7 @@ import { HealthModule } from './health/health.module.js';
 import { ProblemFilter } from './problem/problem.filter.js';
 import { RequestValidationPipe } from './problem/request-validation.pipe.js';
 import { redisModules } from './redis/redis.modules.js';
+import { StatsModule } from './stats/stats.module.js';
 import { TicketsModule } from './tickets/tickets.module.js';
 
 @Module({})
@@ -26,6 +27,7 @@ export class AppModule {
         BookingsModule,
         TicketsModule,
         HealthModule,
+        StatsModule.forRoot(config),
       ],
       providers: [
         { provide: APP_FILTER, useClass: ProblemFilter },

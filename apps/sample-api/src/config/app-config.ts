@@ -15,6 +15,7 @@ const urlWith = (...protocols: string[]) =>
 const variables = {
   PORT: { schema: integer(0, 65_535).default(3000), expected: 'must be an integer from 0 to 65535' },
   HOST: { schema: z.string().max(253).optional(), expected: 'must be a host name or an address' },
+  STATS: { schema: z.enum(['on', 'off']).default('off'), expected: 'must be on or off' },
   DATABASE_URL: { schema: urlWith('postgres:', 'postgresql:'), expected: 'must be a postgres:// URL' },
   DATABASE_POOL_SIZE: { schema: integer(1, 100).default(10), expected: 'must be an integer from 1 to 100' },
   REDIS_URL: { schema: urlWith('redis:', 'rediss:'), expected: 'must be a redis:// or rediss:// URL' },
@@ -25,6 +26,7 @@ const variables = {
 const environmentSchema = z.object({
   PORT: variables.PORT.schema,
   HOST: variables.HOST.schema,
+  STATS: variables.STATS.schema,
   DATABASE_URL: variables.DATABASE_URL.schema,
   DATABASE_POOL_SIZE: variables.DATABASE_POOL_SIZE.schema,
   REDIS_URL: variables.REDIS_URL.schema,
@@ -37,6 +39,8 @@ export class AppConfig {
   readonly port: number;
   /** Undefined: every interface. */
   readonly host: string | undefined;
+  /** Whether `GET /stats` is served. Not by default: what an API does is nobody's business but its operator's. */
+  readonly stats: boolean;
   readonly databaseUrl: string;
   readonly databasePoolSize: number;
   readonly redisUrl: string;
@@ -48,6 +52,7 @@ export class AppConfig {
   private constructor(values: z.infer<typeof environmentSchema>) {
     this.port = values.PORT;
     this.host = values.HOST;
+    this.stats = values.STATS === 'on';
     this.databaseUrl = values.DATABASE_URL;
     this.databasePoolSize = values.DATABASE_POOL_SIZE;
     this.redisUrl = values.REDIS_URL;
