@@ -1,6 +1,6 @@
 /**
- * The database of `npm start`: PostgreSQL compiled to WebAssembly, served on a loopback port by a program of the sample API, its
- * data kept in .data/postgres.
+ * A database of a command's own: PostgreSQL compiled to WebAssembly, served on a loopback port by a program of the sample API, its
+ * data kept in a directory.
  */
 import { createInterface } from 'node:readline';
 import { SetupError } from './errors.mjs';

@@ -1,4 +1,4 @@
-/** The Redis server of `npm start`: on a free loopback port, its data kept in .data/redis so that bookings survive a restart. */
+/** A Redis server of a command's own: on a free loopback port, with its data in a directory, so that bookings survive a restart. */
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
@@ -11,17 +11,22 @@ const ATTEMPTS = 3;
 
 /**
  * @param {{ start: Function }} guard
- * @param {{ bin: string, directory: string }} options
- * @returns {Promise<{ url: string, ended: Promise<number> }>}
+ * @param {{ bin: string, directory: string, port?: number }} options `port`: where it was before, to come back there
+ * @returns {Promise<{ url: string, port: number, ended: Promise<number>, stop: () => Promise<number> }>}
  * @throws SetupError with the server's last words when it does not become ready
  */
-export async function startPrivateRedis(guard, { bin, directory }) {
+export async function startPrivateRedis(guard, { bin, directory, port: samePort }) {
   mkdirSync(directory, { recursive: true });
   const log = join(directory, 'redis.log');
   for (let attempt = 1; ; attempt++) {
-    const port = await freePort();
-    const ended = exitCode(startServer(guard, bin, port, directory, log));
-    if (await becomesReady(port, ended)) return { url: `redis://127.0.0.1:${port}`, ended };
+    const port = samePort ?? (await freePort());
+    const server = startServer(guard, bin, port, directory, log);
+    const ended = exitCode(server);
+    if (await becomesReady(port, ended)) {
+      // A child process refuses to signal a stranger that has got its id.
+      const stop = () => (server.kill('SIGTERM'), ended);
+      return { url: `redis://127.0.0.1:${port}`, port, ended, stop };
+    }
     const lastWords = readFileSync(log, 'utf8');
     // Between our look and its start, somebody else may have taken the port.
     if (lastWords.includes('Address already in use') && attempt < ATTEMPTS) continue;

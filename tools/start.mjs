@@ -5,32 +5,26 @@
  * a private server, and is never stopped.
  */
 import { join } from 'node:path';
-import { startPrivateDatabase } from './database-private.mjs';
 import { SetupError } from './errors.mjs';
 import { installDependencies } from './install.mjs';
 import { waitForLock } from './lock-file.mjs';
-import { keepOnlyOwnCache, startNx } from './nx.mjs';
-import { dataDirectory, root } from './paths.mjs';
+import { dataDirectory } from './paths.mjs';
 import { publicAddress } from './public-address.mjs';
-import { obtainRedis } from './redis-binary.mjs';
 import { startPrivateRedis } from './redis-private.mjs';
-import { exitCode, outputOf } from './spawn.mjs';
-
-const APP = '@redstart/sample-api';
-const DIST = join(root, 'apps', 'sample-api', 'dist');
+import { buildSampleApi, findRedis, startDatabase, startSampleApi } from './sample-api.mjs';
+import { exitCode } from './spawn.mjs';
 
 /** @returns {Promise<number>} the exit code of the API */
 export async function start(_request, guard, say) {
   await holdData(guard, say);
   await installDependencies(guard, say);
   const server = process.env.REDIS_URL ? undefined : await findRedis(say);
-  await build(guard, say);
+  await buildSampleApi(guard, say);
   const redis = await provideRedis(guard, say, server);
   const database = await provideDatabase(guard, say);
   say('starting the sample API …\n');
   const env = { ...process.env, REDIS_URL: redis, DATABASE_URL: database };
-  const api = guard.start(process.execPath, [join(DIST, 'main.js')], { env, stdio: ['ignore', 'inherit', 'inherit'] });
-  const code = await exitCode(api);
+  const code = await exitCode(startSampleApi(guard, { env }));
   say(`the API has ended (exit code ${code}).`);
   return code;
 }
@@ -55,24 +49,6 @@ async function holdData(guard, say) {
   );
 }
 
-async function findRedis(say) {
-  try {
-    return await obtainRedis({ say });
-  } catch (error) {
-    throw new SetupError(error.message);
-  }
-}
-
-async function build(guard, say) {
-  say('building …');
-  keepOnlyOwnCache();
-  const nx = startNx(guard, ['run', `${APP}:build`, '--outputStyle=static', '--skip-sync'], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const { code, output } = await outputOf(nx);
-  if (code !== 0) throw new SetupError(`${output.trim()}\n\nThe build failed, its reason is above.`);
-}
-
 async function provideRedis(guard, say, server) {
   if (!server) {
     say(`Redis: ${publicAddress(process.env.REDIS_URL)} (REDIS_URL)`);
@@ -92,10 +68,7 @@ async function provideDatabase(guard, say) {
     return process.env.DATABASE_URL;
   }
   say('starting the database …');
-  const database = await startPrivateDatabase(guard, {
-    program: join(DIST, 'database', 'serve-embedded.js'),
-    directory: join(dataDirectory, 'postgres'),
-  });
+  const database = await startDatabase(guard, join(dataDirectory, 'postgres'));
   say(`database at ${database.url} (private; data in .data/postgres)`);
   void database.ended.then((code) =>
     say(`The database has ended (exit code ${code}); the API can't work before the next npm start.`),
