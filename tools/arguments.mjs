@@ -1,10 +1,11 @@
-/** The command line: `npm start`, `npm test [-- --project <name> …]` and the suites in other surroundings. */
+/** The command line: `npm start`, `npm run demo`, `npm test [-- --project <name> …]` and the suites in other surroundings. */
 import { SERVERS } from './servers.mjs';
 
-const COMMANDS = ['start', 'test', 'test:servers', 'test:cluster', 'test:ioredis5'];
+const COMMANDS = ['start', 'demo', 'test', 'test:servers', 'test:cluster', 'test:ioredis5'];
 
 export const usage = `Usage:
   npm start                          run the sample API with its own Redis and database
+  npm run demo                       send it traffic for a while and sum up what each library did
   npm test                           run every check and every test
   npm test -- --project redis-lock   only this project (may be repeated); the repository's own checks run as well
   npm run test:servers               the libraries' suites on ${Object.keys(SERVERS).join(', ')}; name some to run only on those
@@ -13,8 +14,9 @@ export const usage = `Usage:
 
 Environment:
   PORT               npm start: the port of the sample API
-  REDIS_URL          npm start: use this Redis instead of a private one (tests never do)
-  DATABASE_URL       npm start: use this PostgreSQL instead of the built-in one (tests never do)
+  REDIS_URL          npm start: use this Redis instead of a private one (demo and tests never do)
+  DATABASE_URL       npm start: use this PostgreSQL instead of the built-in one (demo and tests never do)
+  DEMO_SECONDS       npm run demo: how long the traffic goes on, 4 to 300 (default 20)
   REDIS_SERVER_BIN   the redis-server or valkey-server to run
   CI                 npm test: run everything, take nothing from the cache`;
 
@@ -40,7 +42,7 @@ export function parseArguments(argv) {
     else if (command === 'test' && /^(--projects?|-p)$/.test(option)) {
       request.projects.push(...projectNames(option, value ?? rest.shift()));
     } else if (command === 'test:servers' && word in SERVERS) request.servers.push(word);
-    else throw new UsageError(`npm ${command.includes(':') ? 'run ' : ''}${command} does not know "${word}".`);
+    else throw new UsageError(`${nameOf(command)} does not know "${word}".`);
   }
   return request;
 }
@@ -55,3 +57,6 @@ function projectNames(option, value) {
   if (names.length === 0 || names[0].startsWith('-')) throw new UsageError(`${option} needs the name of a project.`);
   return names;
 }
+
+/** npm has short ways for two of its scripts. */
+const nameOf = (command) => (['start', 'test'].includes(command) ? `npm ${command}` : `npm run ${command}`);

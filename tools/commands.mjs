@@ -11,6 +11,7 @@ import { UsageError, parseArguments, usage } from './arguments.mjs';
 
 const commands = {
   start: async () => (await import('./start.mjs')).start,
+  demo: async () => (await import('./demo.mjs')).demo,
   test: async () => (await import('./test.mjs')).test,
   'test:servers': async () => (await import('./matrix.mjs')).testServers,
   'test:cluster': async () => (await import('./matrix.mjs')).testCluster,
@@ -23,7 +24,7 @@ export async function runCommand(argv) {
   if (!request) return;
   process.chdir(root);
   const run = await commands[request.command]();
-  const guard = startGuard({ grace: request.command === 'start' ? 10_000 : 5_000 });
+  const guard = startGuard({ grace: ['start', 'demo'].includes(request.command) ? 10_000 : 5_000 });
   const code = await Promise.race([firstSignal(guard), outcome(run, request, guard)]);
   await guard.end();
   process.exit(code);

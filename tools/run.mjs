@@ -1,5 +1,5 @@
 /**
- * The two commands of this repository, `npm start` and `npm test`. Needs only Node and npm; whatever else is missing, it sets up.
+ * The commands of this repository, `npm start`, `npm run demo` and `npm test`. Needs only Node and npm; whatever else is missing, it sets up.
  */
 import { isSupported, unsupportedMessage } from './node-version.mjs';
 

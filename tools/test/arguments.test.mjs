@@ -8,8 +8,9 @@ import { isSupported, SUPPORTED, unsupportedMessage } from '../node-version.mjs'
 import { root } from '../paths.mjs';
 import { plainEnvironment } from './fixtures/start.mjs';
 
-it('understands the two commands and the projects of one', () => {
+it('understands the commands and the projects of one', () => {
   assert.deepEqual(parseArguments(['start']), { command: 'start', projects: [], servers: [], help: false });
+  assert.equal(parseArguments(['demo']).command, 'demo');
   assert.deepEqual(parseArguments(['test', '--project', 'a', '--project=b,c']).projects, ['a', 'b', 'c']);
   assert.deepEqual(parseArguments(['test:servers', 'redis-8', 'valkey-9']).servers, ['redis-8', 'valkey-9']);
 });
@@ -18,6 +19,7 @@ for (const words of [
   [],
   ['strat'],
   ['start', '--project', 'a'],
+  ['demo', '5'],
   ['test', '--project'],
   ['test', '--fast'],
   ['test', 'redis-lock'],
