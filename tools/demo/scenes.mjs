@@ -1,4 +1,5 @@
 /** The scenes of the demo, in order. Each sends one kind of traffic, counts what came back and ends with a line about it. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { countUnexpected, sumOf } from './tally.mjs';
 import { becomesTrue, keepCalling } from './traffic.mjs';
 
@@ -95,35 +96,40 @@ async function askFor({ api, tally, bookings }, seat) {
 
 /** Redis goes away and comes back: reads go on without it, bookings are refused, and afterwards everything is as before. */
 async function surviveOutage(stage, forMs, report) {
-  const { api, tally, redis } = stage;
-  const { outage } = tally;
-  await redis.stop();
-  await keepCalling({ callers: 3, forMs, atLeast: 12 }, async (call) => {
-    const reads = call % 3 !== 0;
-    const { flightId, seat } = stage.nextSeat();
-    const answer = reads
-      ? await api.get(`/airports/${AIRPORTS[call % AIRPORTS.length]}`)
-      : await api.book(flightId, seat);
-    if (reads && answer.status === 200) outage.reads++;
-    else if (!reads && answer.status === 503) outage.refusedBookings++;
-    else countUnexpected(tally, answer);
-    report(`Redis is down: ${outage.reads} reads answered, ${outage.refusedBookings} bookings refused`);
-  });
-  await redis.start();
+  const { outage } = stage.tally;
+  const tell = () => report(`${outage.reads} reads without Redis, ${outage.refusedBookings} bookings refused`);
+  // Some bookings are under way when it goes: sold or refused, and those that are sold get their ticket afterwards.
+  const rush = keepCalling({ callers: 4, forMs: 300, pauseMs: 0 }, () => sellOne(stage));
+  await sleep(150);
+  await stage.redis.stop();
+  await rush;
+  await Promise.all([
+    keepCalling({ callers: 2, forMs, atLeast: 8, pauseMs: 20 }, (call) => readWithoutRedis(stage, call).then(tell)),
+    keepCalling({ callers: 2, forMs, atLeast: 2 }, () => sellOne(stage).then(tell)),
+  ]);
+  await stage.redis.start();
   const since = performance.now();
   const recovered = await becomesTrue(() => sellOne(stage), { withinMs: RECOVERY_WITHIN });
   if (recovered) outage.recoveredAfterMs = Math.round(performance.now() - since);
-  const end = recovered
-    ? `booking again ${outage.recoveredAfterMs} ms after its return`
-    : 'no booking after its return';
+  const end = recovered ? `booking again after ${outage.recoveredAfterMs} ms` : 'no booking after its return';
   report(`${outage.reads} reads without Redis, ${outage.refusedBookings} bookings refused, ${end}`);
 }
 
+async function readWithoutRedis({ api, tally, tally: { outage } }, call) {
+  const began = performance.now();
+  const answer = await api.get(`/airports/${AIRPORTS[call % AIRPORTS.length]}`);
+  if (answer.status !== 200) return countUnexpected(tally, answer);
+  outage.reads++;
+  outage.slowestReadMs = Math.max(outage.slowestReadMs, Math.round(performance.now() - began));
+}
+
+/** Asks for a seat that nobody else wants. Without Redis that is refused. @returns whether it was sold */
 async function sellOne({ api, tally, nextSeat, bookings }) {
   const { flightId, seat } = nextSeat();
   const answer = await api.book(flightId, seat);
   if (answer.status === 201) bookings.push(answer.body.id);
-  else if (answer.status !== 503) countUnexpected(tally, answer);
+  else if (answer.status === 503) tally.outage.refusedBookings++;
+  else countUnexpected(tally, answer);
   return answer.status === 201;
 }
 

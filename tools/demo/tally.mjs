@@ -12,7 +12,7 @@ export function newTally() {
     /** @type {Seat[]} */
     seats: [],
     bookings: { made: 0, ticketed: 0 },
-    outage: { reads: 0, refusedBookings: 0, recoveredAfterMs: undefined },
+    outage: { reads: 0, slowestReadMs: 0, refusedBookings: 0, recoveredAfterMs: undefined },
     /** Answers that nobody asked for, by request and status. @type {Map<string, number>} */
     unexpected: new Map(),
   };

@@ -13,7 +13,7 @@ function goodRun(changes = {}) {
     reads: 20,
     seats: [seat(), seat({ seat: '1B', locked: 4, taken: 0 })],
     bookings: { made: 3, ticketed: 3 },
-    outage: { reads: 8, refusedBookings: 4, recoveredAfterMs: 1124 },
+    outage: { reads: 8, slowestReadMs: 251, refusedBookings: 4, recoveredAfterMs: 1124 },
     ...changes,
   };
 }
@@ -97,11 +97,13 @@ describe('the summary of the demo', () => {
       ['redis-cache', 'redis-ratelimit', 'redis-lock', 'redis-streams', 'redis-core'],
     );
     assert.equal(numberOf('hits'), 163);
+    assert.equal(numberOf('the slowest'), 251);
     assert.equal(numberOf('searches denied'), 1234);
     assert.equal(numberOf('sold, each'), 2);
     assert.equal(numberOf('refused: somebody'), 7);
     assert.equal(numberOf('refused: sold'), 1);
-    assert.equal(numberOf('publishes'), 4);
+    assert.equal(numberOf('bookings published'), 4);
+    assert.equal(numberOf('of them again'), 1);
     assert.equal(numberOf('tickets'), 3);
     assert.equal(numberOf('operations on Redis'), 14);
     assert.equal(numberOf('of them failed or refused'), 3);

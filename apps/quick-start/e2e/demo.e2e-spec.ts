@@ -55,7 +55,7 @@ describe('npm run demo', () => {
       ['redis-cache', 'hits'],
       ['redis-ratelimit', 'searches let through'],
       ['redis-lock', 'seats that several wanted at once'],
-      ['redis-streams', 'publishes'],
+      ['redis-streams', 'bookings published'],
       ['redis-core', 'operations'],
     ]) {
       expect(demo.output).toMatch(new RegExp(`^${String(library)} +${String(did)}.* [1-9][\\d,]*$`, 'm'));
