@@ -94,16 +94,24 @@ async function startApplication(guard, { redis, database }) {
   });
   failed.catch(() => {}); // It ends with the demo, too.
   const late = new Promise((_, reject) => {
-    const tooLate = new SetupError(`${output.trim()}\n\nThe sample API did not start within two minutes.`);
-    setTimeout(reject, READY_WITHIN, tooLate).unref();
+    const giveUp = () =>
+      reject(
+        new SetupError(`${output.trim()}\n\nThe sample API did not start within two minutes; what it said is above.`),
+      );
+    setTimeout(giveUp, READY_WITHIN).unref();
   });
+  late.catch(() => {}); // It may be long in use by then.
   return { url: await Promise.race([listening, failed, late]), failed };
 }
 
-/** Hands out seats, each once. */
+/** Hands out seats, each once: more than can be sold in the longest demo. */
 async function seatsOf(api) {
-  const { status, body: flights } = await api.get('/flights?origin=DTW&limit=100');
-  if (status !== 200) throw new SetupError(`The sample API has no flights to book (status ${status}).`);
+  const answers = await Promise.all(
+    ['ATL', 'DFW', 'DTW', 'LAX', 'ORD'].map((origin) => api.get(`/flights?origin=${origin}&limit=100`)),
+  );
+  const refused = answers.find(({ status }) => status !== 200);
+  if (refused) throw new SetupError(`The sample API has no flights to book (status ${refused.status}).`);
+  const flights = answers.flatMap(({ body }) => body);
   const seats = (function* () {
     for (let row = 1; row <= 30; row++) {
       for (const letter of 'ABCDEF') for (const { id } of flights) yield { flightId: id, seat: `${row}${letter}` };
