@@ -1,4 +1,4 @@
-import { RedisUnavailableError } from '@redstart/redis-core';
+import { getRedisConnectionToken, RedisUnavailableError, type RedisConnection } from '@redstart/redis-core';
 import { LockLostError } from '../src/index.js';
 import { eventually, FaultProxy, RedisServer } from '@redstart/redis-testing';
 import { deferred, failureOf, stall, startHost } from './support.js';
@@ -98,12 +98,29 @@ describe('faults', () => {
     expect(await server.client().get(key)).toMatch(new RegExp(`^${next.token}`));
   });
 
+  it('refuses a call that does not wait at once, while the breaker is open', async () => {
+    await using proxy = await FaultProxy.start(server);
+    await using host = await startHost({ url: proxy.url, breaker: { failures: 1, openFor: '60s' } });
+    const connection = host.app.get<RedisConnection>(getRedisConnectionToken());
+    const outage = proxy.refuse();
+    await eventually(async () => {
+      await failureOf(host.locks.tryAcquire('order:42'));
+      expect(connection.breakerState).toBe('open');
+    });
+    const since = performance.now();
+    expect(await failureOf(host.locks.tryAcquire('order:42'))).toMatchObject({ outcome: 'not-executed' });
+    // Its budget is a second.
+    expect(performance.now() - since).toBeLessThan(500);
+    expect(outage.injected).toBeGreaterThan(0);
+    outage.stop();
+  });
+
   it('Redis loses its data: the next renewal finds out, and a higher fencing token follows', async () => {
     await using host = await startHost({ url: server.url });
     let fence = Infinity;
     const started = deferred();
     const failure = failureOf(
-      host.locks.withLock('order:42', { ttl: 300 }, async (lock) => {
+      host.locks.withLock('order:42', { ttl: 900 }, async (lock) => {
         fence = lock.fencingToken;
         started.resolve();
         await new Promise((resolve) => {

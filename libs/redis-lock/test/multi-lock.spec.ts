@@ -57,12 +57,12 @@ describeOn(standalone, cluster)('several locks', (redis) => {
 
   it('keeps the ones it has alive while it waits for the rest', async () => {
     const held = await other.locks.acquire('b');
-    const acquired = host.locks.acquire([['a'], ['b']], { ttl: 300, waitTimeout: '5s' });
+    const acquired = host.locks.acquire([['a'], ['b']], { ttl: 900, waitTimeout: '5s' });
     await eventually(async () => {
       expect((await host.locks.inspect('b'))?.waiting).toBe(1);
     });
     const { fencingToken } = (await host.locks.inspect('a')) ?? {};
-    const until = performance.now() + 700;
+    const until = performance.now() + 1_500;
     while (performance.now() < until) expect(await other.locks.tryAcquire('a')).toBeNull();
     await held.release();
     await using lock = await acquired;

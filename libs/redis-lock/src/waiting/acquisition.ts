@@ -128,12 +128,14 @@ export class Acquisition {
 
   /**
    * Whether to ask again. A place in the queue is kept for the queue lease, so that long is a waiter patient, if its time allows. Without one
-   * it takes at most two budgets: a question whose outcome is unknown is repeated once, another one while its first budget lasts.
+   * it takes at most two budgets: a question whose outcome is unknown is repeated once, since it may have been granted; another one while its first budget lasts,
+   * unless the call does not wait anyway: then an open breaker is an answer.
    */
   #isPatient({ outcome }: RedisUnavailableError, silentSince: number): boolean {
     const { options, clock } = this.runtime;
     const silentMs = clock.now() - silentSince;
     if (this.#queued !== undefined) return silentMs < options.queueLeaseMs && this.#leftMs > 0;
+    if (outcome === 'not-executed' && !this.#waits && !this.#unanswered) return false;
     const budgetMs = options.budgetMs(this.request.ttlMs);
     return silentMs < (outcome === 'unknown' ? budgetMs * 1.5 : budgetMs);
   }
