@@ -67,7 +67,8 @@ export class RedstartExceptionFilter implements ExceptionFilter<RedstartError> {
       httpAdapter.setHeader(response, name, value);
     if (retryAfter !== undefined) httpAdapter.setHeader(response, 'Retry-After', `${retryAfter}`);
     httpAdapter.setHeader(response, 'Content-Type', 'application/problem+json');
-    httpAdapter.reply(response, problem, problem.status);
+    // As text: Nest 11 takes an object to be application/json, warns of ours, and replaces it.
+    httpAdapter.reply(response, JSON.stringify(problem), problem.status);
   }
 
   #emit(error: RedstartError, host: ArgumentsHost): void {
