@@ -9,8 +9,10 @@ describe('beforeClose', () => {
       await connection.call(aCall, (client) => client.set('farewell', 'said'));
     });
     connection.beforeClose(() => Promise.reject(new Error('nothing to say')));
+    connection.leases.track({ renew: () => Promise.resolve() }, { key: 'a' }, 60_000);
     await connection.close();
     expect(await server.ask((redis) => redis.get('farewell'))).toBe('said');
     expect(connection.client.status).toBe('end');
+    expect(connection.leases.size).toBe(0);
   });
 });

@@ -193,7 +193,7 @@ describe('start-up', () => {
 
   it('verifies the certificate of a TLS server', async () => {
     await using server = await RedisServer.start({ tls: true });
-    const error = await rejectionOf(openConnection({ url: server.url, startupTimeout: '500ms' }));
+    const error = await rejectionOf(openConnection({ url: server.url, startupTimeout: '2s' }));
     expect(String(error)).toMatch(/self-signed|certificate/i);
     await using open = await openConnection({ url: server.url, tls: { ca: server.tls?.ca ?? '' } });
     await expect(open.connection.call(aCall, (client) => client.ping())).resolves.toBe('PONG');

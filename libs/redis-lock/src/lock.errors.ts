@@ -89,6 +89,15 @@ export class LockLostError extends LockError {
   ) {
     super(`Lock "${key}" is not held any more: ${lossText[reason]}`, options);
   }
+
+  /** Whether the work was done by then, only its author can tell. */
+  override get response(): ErrorResponse {
+    return {
+      status: 503,
+      title: 'Service Unavailable',
+      detail: 'It is not certain whether this was done. Look before you try again.',
+    };
+  }
 }
 
 function describe(holder: LockHolder | undefined): string {

@@ -79,6 +79,34 @@ describeOn(standalone, cluster)('recovery of entries', (redis) => {
     await eventually(async () => (await pending(redis.client())).length === 0);
   });
 
+  it('tells loudly of entries that were deleted before they were handled', async () => {
+    const client = redis.client();
+    const ids = [];
+    for (const id of [1, 2, 3]) {
+      ids.push((await client.xadd(ordersKey, '*', 't', 'order.created', 'd', `{"id":${id}}`)) ?? '');
+    }
+    await client.xgroup('CREATE', ordersKey, 'billing', '0');
+    await client.xreadgroup('GROUP', 'billing', 'vanished', 'COUNT', 3, 'STREAMS', ordersKey, '>');
+    await client.xdel(ordersKey, ...ids.slice(0, 2));
+
+    const seen: number[] = [];
+    const warnings: string[] = [];
+    const app = await startApp({
+      connection: redis.connection,
+      streams: [orders],
+      consumers: [consumerClass(({ id }) => seen.push(id))],
+    });
+    const log = () => undefined;
+    app.useLogger({ log, error: log, warn: (message: unknown) => warnings.push(String(message)) });
+    await eventually(async () => {
+      expect(seen).toEqual([3]);
+      expect(await pending(client)).toEqual([]);
+    });
+    expect(warnings).toEqual([
+      '2 entries of "orders" were trimmed or deleted before the group "billing" had handled them.',
+    ]);
+  });
+
   it('takes over no more than it has free slots for', async () => {
     const client = redis.client();
     for (let id = 0; id < 20; id += 1) await client.xadd(ordersKey, '*', 't', 'order.created', 'd', `{"id":${id}}`);
