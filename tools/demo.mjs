@@ -72,6 +72,7 @@ async function startApplication(guard, { redis, database }) {
   };
   const limits = {
     SEARCHES_PER_MINUTE: String(SEARCHES_PER_MINUTE),
+    BOOKINGS_PER_MINUTE: '1000000',
     REPUBLISH_AFTER_SECONDS: '1',
     DATABASE_POOL_SIZE: '',
   };

@@ -7,9 +7,11 @@ import { ConfigModule } from './config/config.module.js';
 import { DatabaseModule } from './database/database.module.js';
 import { FlightsModule } from './flights/flights.module.js';
 import { HealthModule } from './health/health.module.js';
+import { OutboxModule } from './outbox/outbox.module.js';
 import { ProblemFilter } from './problem/problem.filter.js';
 import { RequestValidationPipe } from './problem/request-validation.pipe.js';
 import { redisModules } from './redis/redis.modules.js';
+import { SeatsModule } from './seats/seats.module.js';
 import { StatsModule } from './stats/stats.module.js';
 import { TicketsModule } from './tickets/tickets.module.js';
 
@@ -24,6 +26,8 @@ export class AppModule {
         ...redisModules(config),
         AirportsModule,
         FlightsModule,
+        SeatsModule,
+        OutboxModule,
         BookingsModule,
         TicketsModule,
         HealthModule,

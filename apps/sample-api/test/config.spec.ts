@@ -13,6 +13,8 @@ describe('the configuration', () => {
       host: undefined,
       databasePoolSize: 10,
       searchesPerMinute: 60,
+      bookingsPerMinute: 60,
+      outboxPollSeconds: 1,
       republishAfterSeconds: 5,
     });
   });

@@ -1,7 +1,9 @@
+import { jest } from '@jest/globals';
 import type { INestApplication } from '@nestjs/common';
 import { LockService } from '@redstart/redis-lock';
 import { eventually, RedisServer } from '@redstart/redis-testing';
 import { sql } from 'kysely';
+import { BookingsRepository } from '../src/bookings/bookings.repository.js';
 import { createApp } from '../src/app.js';
 import { AppConfig } from '../src/config/app-config.js';
 import { TicketsService } from '../src/tickets/tickets.service.js';
@@ -15,7 +17,9 @@ let client: HttpClient;
 
 beforeAll(async () => {
   [prepared, redis] = await Promise.all([prepareDatabase(), RedisServer.start()]);
-  app = await createApp(AppConfig.from({ DATABASE_URL: prepared.url, REDIS_URL: redis.url }));
+  app = await createApp(
+    AppConfig.from({ DATABASE_URL: prepared.url, REDIS_URL: redis.url, BOOKINGS_PER_MINUTE: '1000' }),
+  );
   await app.listen(0, '127.0.0.1');
   client = new HttpClient(await app.getUrl());
 });
@@ -28,6 +32,7 @@ afterAll(async () => {
 const get = (path: string) => client.get(path);
 const post: HttpClient['post'] = (...request) => client.post(...request);
 const book = (body: unknown) => client.book(body);
+const cancel = (id: string) => client.cancel(id);
 const passenger = { name: 'Amelia Earhart' };
 
 /** A problem body is complete, has its own content type and tells nothing of the inside. */
@@ -78,6 +83,11 @@ describe('reading', () => {
     ['/airports/XXX', 'There is no airport XXX.'],
     ['/flights/20001', 'There is no flight 20001.'],
     ['/bookings/00000000-0000-4000-8000-000000000000', 'There is no booking 00000000-0000-4000-8000-000000000000.'],
+    [
+      '/bookings/00000000-0000-4000-8000-000000000000/ticket',
+      'There is no booking 00000000-0000-4000-8000-000000000000.',
+    ],
+    ['/flights/20001/seats', 'There is no flight 20001.'],
     ['/nowhere', 'Cannot GET /nowhere'],
   ])('answers 404 for %s', async (instance, detail) => {
     expectProblem(await get(instance), { status: 404, instance, detail });
@@ -103,6 +113,8 @@ describe('reading', () => {
     ['/flights/2147483648', 'id'],
     ['/flights/1.0', 'id'],
     ['/bookings/1', 'id'],
+    ['/bookings/1/ticket', 'id'],
+    ['/flights/0/seats', 'id'],
   ])('answers 400 for %s and names the field', async (path, field) => {
     const refused = await get(path);
     expectProblem(refused, { status: 400, instance: path.replace(/\?.*/, ''), detail: expect.any(String) });
@@ -145,6 +157,88 @@ describe('booking', () => {
     expect(answers.map(({ status }) => status).toSorted()).toEqual([201, 409]);
   });
 
+  it('sells a seat once also without the lock: the unique index answers 409', async () => {
+    const locks = app.get(LockService);
+    const tryWithLock = locks.tryWithLock.bind(locks);
+    let locksOfTheirOwn = 0;
+    // Each caller gets a lock that nobody else asks for.
+    const lockOff = jest
+      .spyOn(locks, 'tryWithLock')
+      .mockImplementation((key, options, work) =>
+        tryWithLock([key, (locksOfTheirOwn += 1)].flat().map(String), options, work),
+      );
+    try {
+      const answers = await Promise.all(
+        Array.from({ length: 20 }, () => book({ flightId: 14, seat: '1A', passenger })),
+      );
+      const refused = [
+        ...answers.filter(({ status }) => status !== 201),
+        await book({ flightId: 14, seat: '1A', passenger }),
+      ];
+      expect(locksOfTheirOwn).toBe(21);
+      expect(refused).toHaveLength(20);
+      for (const refusal of refused)
+        expectProblem(refusal, { status: 409, instance: '/bookings', detail: expect.any(String) });
+      expect(refused.at(-1)?.body).toMatchObject({ code: 'SEAT_TAKEN' });
+    } finally {
+      lockOff.mockRestore();
+    }
+  });
+
+  it('refuses a holder who was overtaken, also when the seat is free again', async () => {
+    const create = BookingsRepository.prototype.create;
+    let wake: () => void = () => undefined;
+    const asleep = new Promise<void>((resolve) => (wake = resolve));
+    const first = jest.spyOn(BookingsRepository.prototype, 'create').mockImplementationOnce(async function (
+      this: BookingsRepository,
+      ...booking
+    ) {
+      await asleep;
+      return create.apply(this, booking);
+    });
+    try {
+      const late = book({ flightId: 15, seat: '1A', passenger });
+      await eventually(() => {
+        expect(first).toHaveBeenCalledTimes(1);
+      });
+      expect(await app.get(LockService).forceRelease(['seat', 15, '1A'])).toBe(true);
+      const quicker = await book({ flightId: 15, seat: '1A', passenger });
+      expect(quicker.status).toBe(201);
+      expect((await cancel((quicker.body as { id: string }).id)).status).toBe(200);
+      wake();
+
+      const refused = await late;
+      expectProblem(refused, { status: 409, instance: '/bookings', detail: expect.any(String) });
+      expect(refused.body).toMatchObject({ code: 'OVERTAKEN' });
+      await expect(get('/flights/15/seats')).resolves.toMatchObject({ body: { free: 180, taken: 0 } });
+    } finally {
+      first.mockRestore();
+    }
+  });
+
+  it('answers 201 for what was committed, also when the lock got lost behind it', async () => {
+    const create = BookingsRepository.prototype.create;
+    const lossy = jest.spyOn(BookingsRepository.prototype, 'create').mockImplementationOnce(async function (
+      this: BookingsRepository,
+      ...booking
+    ) {
+      const created = await create.apply(this, booking);
+      await app.get(LockService).forceRelease(['seat', 16, '1A']);
+      return created;
+    });
+    const findById = jest.spyOn(BookingsRepository.prototype, 'findById');
+    try {
+      await expect(book({ flightId: 16, seat: '1A', passenger })).resolves.toMatchObject({
+        status: 201,
+        body: { flightId: 16, seat: '1A', status: 'booked' },
+      });
+      expect(findById).toHaveBeenCalledTimes(1);
+    } finally {
+      lossy.mockRestore();
+      findById.mockRestore();
+    }
+  });
+
   it('answers 404 for an unknown flight', async () => {
     const refused = await book({ flightId: 20_001, seat: '1A', passenger });
     expectProblem(refused, { status: 404, instance: '/bookings', detail: 'There is no flight 20001.' });
@@ -165,6 +259,106 @@ describe('booking', () => {
     const refused = await book(body);
     expectProblem(refused, { status: 400, instance: '/bookings', detail: expect.any(String) });
     expect(refused.body).toMatchObject({ code: 'INVALID_REQUEST', errors: [{ field }] });
+  });
+});
+
+describe('cancelling', () => {
+  const bookNew = async (flightId: number, seat: string) =>
+    ((await book({ flightId, seat, passenger })).body as { id: string }).id;
+  const statusOfTicket = async (id: string) =>
+    ((await get(`/bookings/${id}/ticket`)).body as { status: string }).status;
+
+  it('frees the seat at once and voids the ticket; again it changes nothing', async () => {
+    const id = await bookNew(20, '1A');
+    await eventually(async () => {
+      expect(await statusOfTicket(id)).toBe('valid');
+    });
+
+    const cancelled = await cancel(id);
+
+    expect(cancelled).toMatchObject({
+      status: 200,
+      body: { id, status: 'cancelled', cancelledAt: expect.any(String) as string },
+    });
+    await expect(get('/flights/20/seats')).resolves.toMatchObject({ body: { free: 180 } });
+    await eventually(async () => {
+      expect(await statusOfTicket(id)).toBe('void');
+    });
+    const { body } = await get(`/bookings/${id}`);
+    expect(body).toMatchObject({ ticket: { status: 'void', voidedAt: expect.any(String) as string } });
+    await expect(cancel(id)).resolves.toMatchObject({ status: 200, body });
+    expect((await book({ flightId: 20, seat: '1A', passenger })).status).toBe(201);
+  });
+
+  it('right after booking ends with one void ticket', async () => {
+    const ids = await Promise.all(['A', 'B', 'C', 'D', 'E', 'F'].map((letter) => bookNew(21, `1${letter}`)));
+    await Promise.all(ids.flatMap((id) => [cancel(id), cancel(id)]));
+    await eventually(async () => {
+      for (const id of ids) expect(await statusOfTicket(id)).toBe('void');
+    });
+    const { rows } = await sql`
+      select count(*)::int as tickets from tickets join bookings on bookings.id = tickets.booking_id
+      where flight_id = 21`.execute(prepared.database);
+    expect(rows).toEqual([{ tickets: 6 }]);
+  });
+
+  it('an unknown booking is a 404', async () => {
+    const instance = '/bookings/00000000-0000-4000-8000-000000000000';
+    expectProblem(await cancel('00000000-0000-4000-8000-000000000000'), {
+      status: 404,
+      instance,
+      detail: 'There is no booking 00000000-0000-4000-8000-000000000000.',
+    });
+  });
+});
+
+describe('a ticket', () => {
+  it('shows who flies when from where to where; until it is issued it is a 404 of its own', async () => {
+    const issue = jest.spyOn(app.get(TicketsService), 'issue').mockRejectedValueOnce(new Error('not yet'));
+    try {
+      const { id } = (await book({ flightId: 1, seat: '9F', passenger })).body as { id: string };
+      const missing = await get(`/bookings/${id}/ticket`);
+      expectProblem(missing, { status: 404, instance: `/bookings/${id}/ticket`, detail: expect.any(String) });
+      expect(missing.body).toMatchObject({ code: 'TICKET_NOT_ISSUED' });
+
+      await app
+        .get(TicketsService)
+        .issue(id)
+        .catch(() => app.get(TicketsService).issue(id));
+      await expect(get(`/bookings/${id}/ticket`)).resolves.toMatchObject({
+        status: 200,
+        body: {
+          bookingId: id,
+          number: expect.stringMatching(/^999-\d{10}$/) as string,
+          status: 'valid',
+          passenger,
+          seat: '9F',
+          flight: { id: 1, origin: 'DTW', destination: 'LAS', departsAt: '2001-01-01T00:47' },
+        },
+      });
+    } finally {
+      issue.mockRestore();
+    }
+  });
+});
+
+describe('the seat map', () => {
+  it('has 30 rows of six seats, and shows a booking at once', async () => {
+    const seatsOf = async () =>
+      (await get('/flights/22/seats')).body as { free: number; rows: { row: number; seats: Record<string, string> }[] };
+    const empty = await seatsOf();
+    expect(empty.free).toBe(180);
+    expect(empty.rows.map(({ row }) => row)).toEqual(Array.from({ length: 30 }, (_, index) => index + 1));
+    expect(empty.rows.map(({ seats }) => Object.keys(seats).join(''))).toEqual(
+      Array.from({ length: 30 }, () => 'ABCDEF'),
+    );
+
+    await book({ flightId: 22, seat: '17C', passenger });
+
+    const taken = (await seatsOf()).rows.flatMap(({ row, seats }) =>
+      Object.entries(seats).flatMap(([letter, state]) => (state === 'taken' ? [`${row}${letter}`] : [])),
+    );
+    expect(taken).toEqual(['17C']);
   });
 });
 
@@ -284,8 +478,11 @@ describe('the documentation', () => {
       'get /airports/{code}/routes 200 400 404 503',
       'get /flights 200 400 503',
       'get /flights/{id} 200 400 404 503',
-      'post /bookings 201 400 404 409 413 415 503',
+      'get /flights/{id}/seats 200 400 404 503',
+      'post /bookings 201 400 404 409 413 415 429 503',
       'get /bookings/{id} 200 400 404 503',
+      'delete /bookings/{id} 200 400 404 503',
+      'get /bookings/{id}/ticket 200 400 404 503',
       'get /health 200 503',
     ]);
     for (const { content } of documented.flatMap(({ responses }) => Object.values(responses))) {
@@ -296,14 +493,16 @@ describe('the documentation', () => {
   it('tells of a limit just where there is one', async () => {
     for (const { method, path, responses } of await operations()) {
       const asked = path.replace('{code}', 'SFO').replace('{id}', '1');
-      const { headers } = method === 'get' ? await get(asked) : await book({});
+      const ask = { get: () => get(asked), delete: () => cancel('1'), post: () => book({}) }[method];
+      if (!ask) throw new Error(`No way to ${method} is known here.`);
+      const { headers } = await ask();
       expect({ path, isLimited: headers.has('ratelimit-policy') }).toEqual({ path, isLimited: '429' in responses });
     }
   });
 
-  it('shows both ways in which a seat can be taken', async () => {
+  it('shows all ways in which a seat can be taken', async () => {
     const post = (await operations()).find(({ method }) => method === 'post');
-    expect(JSON.stringify(post?.responses['409'])).toMatch(/SEAT_TAKEN.*LOCK_NOT_ACQUIRED/s);
+    expect(JSON.stringify(post?.responses['409'])).toMatch(/SEAT_TAKEN.*LOCK_NOT_ACQUIRED.*OVERTAKEN/s);
   });
 
   it('is readable at /docs', async () => {

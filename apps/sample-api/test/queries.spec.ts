@@ -1,8 +1,12 @@
+import { randomUUID } from 'node:crypto';
+import { sql } from 'kysely';
 import { AirportsRepository } from '../src/airports/airports.repository.js';
 import { BookingsRepository } from '../src/bookings/bookings.repository.js';
-import { SeatTakenProblem } from '../src/bookings/bookings.errors.js';
+import { OvertakenProblem, SeatTakenProblem } from '../src/bookings/bookings.errors.js';
 import { FlightsRepository } from '../src/flights/flights.repository.js';
+import { OutboxRepository } from '../src/outbox/outbox.repository.js';
 import { UnknownResourceProblem } from '../src/problem/problem.js';
+import { SeatsRepository } from '../src/seats/seats.repository.js';
 import { TicketsRepository } from '../src/tickets/tickets.repository.js';
 import { type PreparedDatabase, prepareDatabase } from './support/prepared-database.js';
 
@@ -11,6 +15,15 @@ beforeAll(async () => {
   prepared = await prepareDatabase();
 });
 afterAll(() => prepared[Symbol.asyncDispose]());
+
+const outbox = () => new OutboxRepository(prepared.database);
+const bookings = () => new BookingsRepository(prepared.database, outbox());
+const tickets = () => new TicketsRepository(prepared.database, outbox());
+const passenger = { name: 'Amelia Earhart' };
+
+/** Books as the holder of a lock would whose fencing token is the 1000th, unless told otherwise. */
+const book = (flightId: number, seat: string, fencingToken = 1_000) =>
+  bookings().create({ id: randomUUID(), flightId, seat, passenger, fencingToken });
 
 describe('the loaded rows', () => {
   it('keep quoted commas and quotes, turn NA into null, and leave a departure in local time', async () => {
@@ -99,13 +112,8 @@ describe('flights', () => {
 });
 
 describe('a seat', () => {
-  const repository = () => new BookingsRepository(prepared.database);
-  const passenger = { name: 'Amelia Earhart' };
-
-  it('is sold once: the constraint decides, with no lock taken', async () => {
-    const attempts = await Promise.allSettled(
-      Array.from({ length: 20 }, () => repository().create({ flightId: 2, seat: '1A', passenger })),
-    );
+  it('is sold once: the unique index decides, with no lock taken', async () => {
+    const attempts = await Promise.allSettled(Array.from({ length: 20 }, () => book(2, '1A')));
 
     expect(attempts.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
     const refusals = attempts.flatMap((attempt) => (attempt.status === 'rejected' ? [attempt.reason as unknown] : []));
@@ -113,30 +121,147 @@ describe('a seat', () => {
   });
 
   it('of another flight is free', async () => {
-    await repository().create({ flightId: 3, seat: '1A', passenger });
-    await expect(repository().create({ flightId: 4, seat: '1A', passenger })).resolves.toMatchObject({ flightId: 4 });
+    await book(3, '1A');
+    await expect(book(4, '1A')).resolves.toMatchObject({ flightId: 4 });
   });
 
   it('of an unknown flight is not sold', async () => {
-    await expect(repository().create({ flightId: 20_001, seat: '1A', passenger })).rejects.toThrow(
-      UnknownResourceProblem,
-    );
+    await expect(book(20_001, '1A')).rejects.toThrow(UnknownResourceProblem);
+  });
+
+  it('is taken in the seat map of its flight until its booking is cancelled, and can be sold again then', async () => {
+    const seats = new SeatsRepository(prepared.database);
+    const { id } = await book(6, '30F');
+    await book(6, '2B');
+    await expect(seats.findTaken(6)).resolves.toEqual(new Set(['30F', '2B']));
+
+    await bookings().cancel(id);
+
+    await expect(seats.findTaken(6)).resolves.toEqual(new Set(['2B']));
+    await expect(book(6, '30F')).resolves.toMatchObject({ status: 'booked' });
+    await expect(book(6, '30F')).rejects.toThrow(SeatTakenProblem);
+  });
+});
+
+describe('the fence of a seat', () => {
+  const bookingsOf = (flightId: number) =>
+    prepared.database.selectFrom('bookings').select('id').where('flight_id', '=', flightId).execute();
+
+  it('refuses a holder who was overtaken, also when the seat is free again', async () => {
+    const { id } = await book(7, '1A', 2_000);
+    await bookings().cancel(id);
+
+    await expect(book(7, '1A', 1_999)).rejects.toThrow(OvertakenProblem);
+
+    expect(await bookingsOf(7)).toEqual([{ id }]);
+    await expect(book(7, '1A', 2_001)).resolves.toMatchObject({ status: 'booked' });
+  });
+
+  it('stays where it is when the write behind it fails', async () => {
+    await book(8, '1A', 2_000);
+    await expect(book(8, '1A', 3_000)).rejects.toThrow(SeatTakenProblem);
+    const fences = prepared.database.selectFrom('seat_fences').select('fence').where('flight_id', '=', 8);
+    await expect(fences.execute()).resolves.toEqual([{ fence: '2000' }]);
+  });
+
+  it('is one per flight and seat', async () => {
+    await book(9, '1A', 2_000);
+    await expect(book(9, '1B', 1)).resolves.toMatchObject({ seat: '1B' });
+    await expect(book(10, '1A', 1)).resolves.toMatchObject({ flightId: 10 });
+  });
+});
+
+describe('a booking', () => {
+  const rowsOf = (bookingId: string) =>
+    prepared.database
+      .selectFrom('outbox')
+      .select('type')
+      .where('booking_id', '=', bookingId)
+      .orderBy('position')
+      .execute();
+  const statusOf = async (id: string) => (await bookings().findById(id))?.status;
+  /** The outbox takes no rows: `not valid` leaves those that it has alone. */
+  const refuseRows = () =>
+    sql`alter table outbox add constraint outbox_closed check (type is null) not valid`.execute(prepared.database);
+  const takeRows = () => sql`alter table outbox drop constraint outbox_closed`.execute(prepared.database);
+
+  it('and its cancelling have a row each in the outbox, however often it is cancelled', async () => {
+    const { id } = await book(11, '1A');
+    expect(await rowsOf(id)).toEqual([{ type: 'booking.created' }]);
+
+    const outcomes = await Promise.all([1, 2, 3].map(() => bookings().cancel(id)));
+
+    expect(outcomes.toSorted()).toEqual([false, false, true]);
+    expect(await statusOf(id)).toBe('cancelled');
+    expect(await rowsOf(id)).toEqual([{ type: 'booking.created' }, { type: 'booking.cancelled' }]);
+    await expect(bookings().cancel(randomUUID())).resolves.toBe(false);
+  });
+
+  it('is not made, and not cancelled, without its row', async () => {
+    const { id } = await book(11, '2A');
+    await refuseRows();
+    try {
+      await expect(book(11, '3A')).rejects.toThrow('outbox_closed');
+      await expect(bookings().cancel(id)).rejects.toThrow('outbox_closed');
+    } finally {
+      await takeRows();
+    }
+    expect(await statusOf(id)).toBe('booked');
+    await expect(book(11, '3A', 1)).resolves.toMatchObject({ seat: '3A' });
   });
 });
 
 describe('a ticket', () => {
   it('is issued once per booking, however often it is asked for', async () => {
-    const bookings = new BookingsRepository(prepared.database);
-    const tickets = new TicketsRepository(prepared.database);
-    const { id, ticket } = await bookings.create({ flightId: 5, seat: '30F', passenger: { name: 'Bessie Coleman' } });
+    const { id, ticket } = await book(5, '30F');
     expect(ticket).toBeNull();
 
-    const outcomes = await Promise.all(Array.from({ length: 5 }, () => tickets.createOnce(id)));
+    const outcomes = await Promise.all(Array.from({ length: 5 }, () => tickets().createOnce(id)));
 
     expect(outcomes.toSorted()).toEqual([...Array.from({ length: 4 }, () => 'already issued'), 'issued']);
-    const issued = (await bookings.findById(id))?.ticket;
-    expect(issued?.number).toMatch(/^999-\d{10}$/);
-    await tickets.createOnce(id);
-    expect((await bookings.findById(id))?.ticket).toEqual(issued);
+    const issued = (await bookings().findById(id))?.ticket;
+    expect(issued).toMatchObject({ number: expect.stringMatching(/^999-\d{10}$/) as string, status: 'valid' });
+    await tickets().createOnce(id);
+    expect((await bookings().findById(id))?.ticket).toEqual(issued);
+  });
+
+  it('ends void when its booking was cancelled, in whatever order and however often that is heard of', async () => {
+    const created = (id: string) => tickets().createOnce(id);
+    const cancelled = (id: string) => tickets().voidOnce(id);
+    const courses = [
+      [created, cancelled],
+      [cancelled, created],
+      [created, cancelled, created, cancelled],
+      [cancelled, cancelled, created],
+    ];
+    for (const [index, course] of courses.entries()) {
+      const { id } = await book(12, `${index + 1}A`);
+      for (const hearOf of course) await hearOf(id);
+      const found = await prepared.database.selectFrom('tickets').selectAll().where('booking_id', '=', id).execute();
+      expect(found).toMatchObject([{ booking_id: id, voided_at: expect.any(Date) as Date }]);
+    }
+  });
+
+  it('keeps the time of its voiding', async () => {
+    const { id } = await book(13, '1A');
+    await tickets().voidOnce(id);
+    const first = await tickets().findByBooking(id);
+    await expect(tickets().voidOnce(id)).resolves.toBe('already void');
+    await expect(tickets().findByBooking(id)).resolves.toEqual(first);
+  });
+
+  it('is found with its flight and passenger; of a booking without one nothing, of no booking undefined', async () => {
+    const { id } = await book(1, '3C');
+    await expect(tickets().findByBooking(id)).resolves.toBeNull();
+    await tickets().createOnce(id);
+    await expect(tickets().findByBooking(id)).resolves.toMatchObject({
+      bookingId: id,
+      seat: '3C',
+      passenger,
+      status: 'valid',
+      voidedAt: null,
+      flight: { id: 1, origin: 'DTW', destination: 'LAS', departsAt: '2001-01-01T00:47' },
+    });
+    await expect(tickets().findByBooking(randomUUID())).resolves.toBeUndefined();
   });
 });

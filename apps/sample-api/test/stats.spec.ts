@@ -72,7 +72,7 @@ describe('GET /stats', () => {
       expect(stats.cache).toMatchObject({ hits: 2, misses: 2, loads: 2, stores: 2, errors: 0 });
       expect(stats.answers).toMatchObject({ 201: 1, 409: 1, 429: 2 });
       expect(callsOf(stats, 'cache.get')).toMatchObject({ library: 'redis-cache', failed: 0 });
-      expect(callsOf(stats, 'ratelimit.consume')).toMatchObject({ library: 'redis-ratelimit', calls: 4, failed: 0 });
+      expect(callsOf(stats, 'ratelimit.consume')).toMatchObject({ library: 'redis-ratelimit', calls: 6, failed: 0 });
       expect(callsOf(stats, 'lock.acquire')).toMatchObject({ library: 'redis-lock', calls: 2, failed: 0 });
       expect(callsOf(stats, 'streams.publish').calls).toBeGreaterThanOrEqual(1);
       expect(callsOf(stats, 'streams.acknowledge').calls).toBeGreaterThanOrEqual(1);

@@ -1,8 +1,10 @@
-import { Body, Controller, Get, Param, Post } from '@nestjs/common';
+import { Body, Controller, Delete, Get, Param, Post } from '@nestjs/common';
 import { ApiCreatedResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { by, RateLimit } from '@redstart/redis-ratelimit';
 import {
   ApiCommonProblems,
   ApiNotFoundProblem,
+  ApiRateLimitProblem,
   ApiSeatTakenProblem,
   JsonBody,
 } from '../problem/api-problem.decorator.js';
@@ -14,6 +16,7 @@ import {
   bookingRequest,
   type BookingRequest,
   bookingSchema,
+  cancelledBookingExample,
   ticketedBookingExample,
 } from './bookings.dto.js';
 import { BookingsService } from './bookings.service.js';
@@ -24,6 +27,7 @@ export class BookingsController {
   constructor(private readonly bookings: BookingsService) {}
 
   @Post()
+  @RateLimit('booking', { key: by.ip() })
   @ApiOperation({ summary: 'Book a seat of a flight' })
   @ApiCreatedResponse({
     standardSchema: bookingSchema,
@@ -36,6 +40,7 @@ export class BookingsController {
   })
   @ApiNotFoundProblem('/bookings', 'There is no flight 20001.', 'UNKNOWN_FLIGHT')
   @ApiSeatTakenProblem()
+  @ApiRateLimitProblem('/bookings')
   @JsonBody('/bookings')
   book(@Body({ schema: bookingRequest }) request: BookingRequest): Promise<Booking> {
     return this.bookings.book(request);
@@ -48,5 +53,18 @@ export class BookingsController {
   @ApiNotFoundProblem(`/bookings/${bookingExample.id}`, `There is no booking ${bookingExample.id}.`, 'UNKNOWN_BOOKING')
   find(@Param({ schema: bookingParams }) { id }: BookingParams): Promise<Booking> {
     return this.bookings.find(id);
+  }
+
+  @Delete(':id')
+  @ApiOperation({ summary: 'Cancel a booking; doing it again changes nothing' })
+  @ApiOkResponse({
+    standardSchema: bookingSchema,
+    description: 'The booking, cancelled. Its seat is free; its ticket is void a moment later',
+    example: cancelledBookingExample,
+  })
+  @ApiCommonProblems('/bookings/1', { field: 'id', detail: 'must be a booking id: a UUID' })
+  @ApiNotFoundProblem(`/bookings/${bookingExample.id}`, `There is no booking ${bookingExample.id}.`, 'UNKNOWN_BOOKING')
+  cancel(@Param({ schema: bookingParams }) { id }: BookingParams): Promise<Booking> {
+    return this.bookings.cancel(id);
   }
 }

@@ -1,12 +1,8 @@
 import { z } from 'zod';
 import { printable } from '../airports/airports.dto.js';
 import { flightId } from '../flights/flights.dto.js';
-
-export const seat = z
-  .string()
-  .regex(/^([1-9]|[12]\d|30)[A-Fa-f]$/, 'must be a seat: a row from 1 to 30 and a letter from A to F')
-  .toUpperCase()
-  .meta({ description: 'Row 1 to 30, letter A to F', example: '12A' });
+import { seat } from '../seats/seats.dto.js';
+import { ticketExample, ticketSchema, voidTicketExample } from '../tickets/tickets.dto.js';
 
 export const bookingRequest = z
   .strictObject({
@@ -22,14 +18,15 @@ export const bookingParams = z.strictObject({
 
 export const bookingSchema = z.object({
   id: z.guid(),
+  status: z.enum(['booked', 'cancelled']),
   flightId: z.int(),
   seat: z.string(),
   passenger: z.object({ name: z.string() }),
   createdAt: z.iso.datetime(),
-  ticket: z
-    .object({ number: z.string(), issuedAt: z.iso.datetime() })
-    .nullable()
-    .meta({ description: 'Null until the ticket is issued, a moment after the booking' }),
+  cancelledAt: z.iso.datetime().nullable(),
+  ticket: ticketSchema.nullable().meta({
+    description: 'Null until the ticket is issued, a moment after the booking; void a moment after cancelling',
+  }),
 });
 
 export type BookingRequest = z.infer<typeof bookingRequest>;
@@ -38,14 +35,20 @@ export type Booking = z.infer<typeof bookingSchema>;
 
 export const bookingExample: Booking = {
   id: '0b9ff5ad-5f9c-4b8c-9c39-9d1bb6c1a2f4',
+  status: 'booked',
   flightId: 1,
   seat: '12A',
   passenger: { name: 'Amelia Earhart' },
   createdAt: '2026-03-01T12:00:00.000Z',
+  cancelledAt: null,
   ticket: null,
 };
 
-export const ticketedBookingExample: Booking = {
+export const ticketedBookingExample: Booking = { ...bookingExample, ticket: ticketExample };
+
+export const cancelledBookingExample: Booking = {
   ...bookingExample,
-  ticket: { number: '999-0000000001', issuedAt: '2026-03-01T12:00:00.100Z' },
+  status: 'cancelled',
+  cancelledAt: '2026-03-02T12:00:00.000Z',
+  ticket: voidTicketExample,
 };

@@ -13,3 +13,14 @@ export class SeatTakenProblem extends ProblemException {
     );
   }
 }
+
+/** We slept through the lease of the lock, and somebody else was at the seat meanwhile. Nothing was written. */
+export class OvertakenProblem extends ProblemException {
+  constructor(flightId: number, seat: string) {
+    super({
+      status: 409,
+      code: 'OVERTAKEN',
+      detail: `Somebody else was quicker at seat ${seat} of flight ${flightId}. Try again.`,
+    });
+  }
+}

@@ -1,31 +1,45 @@
-import { Injectable, Logger } from '@nestjs/common';
-import { RedstartError } from '@redstart/redis-core';
-import { WithLock } from '@redstart/redis-lock';
-import { InjectStream, StreamProducer } from '@redstart/redis-streams';
+import { randomUUID } from 'node:crypto';
+import { Injectable } from '@nestjs/common';
+import { currentLock, LockLostError, WithLock } from '@redstart/redis-lock';
+import { OutboxRelay } from '../outbox/outbox-relay.js';
 import { UnknownResourceProblem } from '../problem/problem.js';
-import { stackOf } from '../startup/startup-error.js';
 import type { Booking, BookingRequest } from './bookings.dto.js';
 import { BookingsRepository } from './bookings.repository.js';
-import { announce, bookingEvents } from './bookings.stream.js';
 
 @Injectable()
 export class BookingsService {
-  readonly #logger = new Logger('Bookings');
-
   constructor(
     private readonly bookings: BookingsRepository,
-    @InjectStream(bookingEvents) private readonly events: StreamProducer<typeof bookingEvents>,
+    private readonly relay: OutboxRelay,
   ) {}
 
+  /** Sells a seat. What was committed is sold, even if the lock got lost behind it: then the answer is looked up. */
+  async book(request: BookingRequest): Promise<Booking> {
+    const id = randomUUID();
+    const booking = await this.sell(request, id).catch(async (error: unknown) => {
+      const committed = error instanceof LockLostError ? await this.bookings.findById(id) : undefined;
+      if (!committed) throw error;
+      return committed;
+    });
+    this.relay.kick();
+    return booking;
+  }
+
   /**
-   * Sells a seat and announces it. One request at a time tries for a seat: the others hear at once that somebody is at it, instead of
-   * queueing in the database. What decides in the end is the constraint there.
+   * One request at a time tries for a seat: the others hear at once that somebody is at it, instead of queueing in the database. What decides in the
+   * end is the database: by its unique index, and by the fencing token, should we lose the lock without noticing.
    */
   @WithLock(({ flightId, seat }: BookingRequest) => ['seat', flightId, seat], { onLocked: 'throw' })
-  async book(request: BookingRequest): Promise<Booking> {
-    const booking = await this.bookings.create(request);
-    await this.#announce(booking.id);
-    return booking;
+  protected async sell(request: BookingRequest, id: string): Promise<Booking> {
+    const lock = currentLock();
+    if (!lock) throw new Error('A seat is sold under its lock only.');
+    return this.bookings.create({ ...request, id, fencingToken: lock.fencingToken });
+  }
+
+  /** Cancels a booking; cancelling it again changes nothing. It needs no lock: of two callers at once, one finds it not cancelled. */
+  async cancel(id: string): Promise<Booking> {
+    if (await this.bookings.cancel(id)) this.relay.kick();
+    return this.find(id);
   }
 
   /** Not cached: its reader is waiting for the ticket to appear. */
@@ -33,19 +47,5 @@ export class BookingsService {
     const booking = await this.bookings.findById(id);
     if (!booking) throw new UnknownResourceProblem('booking', id);
     return booking;
-  }
-
-  /**
-   * The seat is sold whatever becomes of the message, so no failure here may tell the passenger otherwise, not even a defect. The `BookingRelay` announces
-   * what was not announced.
-   */
-  async #announce(bookingId: string): Promise<void> {
-    try {
-      await announce(this.events, bookingId);
-    } catch (error) {
-      const late = `Booking ${bookingId} could not be announced, so its ticket will be late`;
-      if (error instanceof RedstartError) this.#logger.warn(`${late}: ${error.message}`);
-      else this.#logger.error(late, stackOf(error));
-    }
   }
 }

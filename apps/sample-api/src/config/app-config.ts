@@ -20,6 +20,8 @@ const variables = {
   DATABASE_POOL_SIZE: { schema: integer(1, 100).default(10), expected: 'must be an integer from 1 to 100' },
   REDIS_URL: { schema: urlWith('redis:', 'rediss:'), expected: 'must be a redis:// or rediss:// URL' },
   SEARCHES_PER_MINUTE: { schema: integer(1, 1_000_000).default(60), expected: 'must be an integer from 1 to 1000000' },
+  BOOKINGS_PER_MINUTE: { schema: integer(1, 1_000_000).default(60), expected: 'must be an integer from 1 to 1000000' },
+  OUTBOX_POLL_SECONDS: { schema: integer(1, 3_600).default(1), expected: 'must be an integer from 1 to 3600' },
   REPUBLISH_AFTER_SECONDS: { schema: integer(1, 3_600).default(5), expected: 'must be an integer from 1 to 3600' },
 };
 
@@ -31,6 +33,8 @@ const environmentSchema = z.object({
   DATABASE_POOL_SIZE: variables.DATABASE_POOL_SIZE.schema,
   REDIS_URL: variables.REDIS_URL.schema,
   SEARCHES_PER_MINUTE: variables.SEARCHES_PER_MINUTE.schema,
+  BOOKINGS_PER_MINUTE: variables.BOOKINGS_PER_MINUTE.schema,
+  OUTBOX_POLL_SECONDS: variables.OUTBOX_POLL_SECONDS.schema,
   REPUBLISH_AFTER_SECONDS: variables.REPUBLISH_AFTER_SECONDS.schema,
 });
 
@@ -46,7 +50,11 @@ export class AppConfig {
   readonly redisUrl: string;
   /** How many searches one address may make in any minute. */
   readonly searchesPerMinute: number;
-  /** How long a booking may be without a ticket before it is announced again, and the pause between two looks for such bookings. */
+  /** How many seats one address may try to book in any minute. */
+  readonly bookingsPerMinute: number;
+  /** How often the outbox is looked into for rows that nobody has told of. */
+  readonly outboxPollSeconds: number;
+  /** How long a published event may be without its effect before it is published again. */
   readonly republishAfterSeconds: number;
 
   private constructor(values: z.infer<typeof environmentSchema>) {
@@ -57,6 +65,8 @@ export class AppConfig {
     this.databasePoolSize = values.DATABASE_POOL_SIZE;
     this.redisUrl = values.REDIS_URL;
     this.searchesPerMinute = values.SEARCHES_PER_MINUTE;
+    this.bookingsPerMinute = values.BOOKINGS_PER_MINUTE;
+    this.outboxPollSeconds = values.OUTBOX_POLL_SECONDS;
     this.republishAfterSeconds = values.REPUBLISH_AFTER_SECONDS;
     Object.freeze(this);
   }

@@ -1,10 +1,12 @@
 import { type Migration, Migrator } from 'kysely';
 import type { Database } from './database.js';
 import { flightBooking } from './migrations/0001-flight-booking.js';
+import { cancellingAndOutbox } from './migrations/0002-cancelling-and-outbox.js';
 
 /** In order of their names. A migration that was released is never edited; add the next one. */
 const migrations: Record<string, Migration> = {
   '0001-flight-booking': flightBooking,
+  '0002-cancelling-and-outbox': cancellingAndOutbox,
 };
 
 /**

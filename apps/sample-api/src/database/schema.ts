@@ -7,6 +7,8 @@ export interface DatabaseSchema {
   flights: FlightsTable;
   bookings: BookingsTable;
   tickets: TicketsTable;
+  seat_fences: SeatFencesTable;
+  outbox: OutboxTable;
   seed_runs: SeedRunsTable;
 }
 
@@ -45,6 +47,29 @@ export interface BookingsTable {
   seat: string;
   passenger_name: string;
   created_at: ColumnType<Date, never, never>;
+  /** Set once, and then the seat is free again. */
+  cancelled_at: ColumnType<Date | null, never, Date>;
+}
+
+/** What a holder of a seat's lock has to show before it may write. */
+export interface SeatFencesTable {
+  flight_id: number;
+  seat: string;
+  /** The highest fencing token that has booked, or tried to. */
+  fence: ColumnType<string, number, number>;
+}
+
+/** What has happened and is not known to have had its effect: written with the event itself, deleted with the effect. */
+export interface OutboxTable {
+  /** Also the id of the message. Random, since Redis may remember the ids of a database that is gone. */
+  id: GeneratedAlways<string>;
+  /** The order in which messages are published. */
+  position: GeneratedAlways<string>;
+  type: 'booking.created' | 'booking.cancelled';
+  booking_id: string;
+  /** Nobody takes the row before: it is being published, or its message is on its way. */
+  due_at: ColumnType<Date, never, Date>;
+  published_at: ColumnType<Date | null, never, Date>;
 }
 
 export interface TicketsTable {
@@ -52,6 +77,8 @@ export interface TicketsTable {
   booking_id: string;
   number: GeneratedAlways<string>;
   issued_at: ColumnType<Date, never, never>;
+  /** When its booking was cancelled, or rather when that was heard of. */
+  voided_at: ColumnType<Date | null, Date | undefined, Date>;
 }
 
 export interface SeedRunsTable {

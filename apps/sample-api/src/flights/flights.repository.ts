@@ -32,12 +32,16 @@ export class FlightsRepository {
   }
 }
 
+/** Local time at the origin, to the minute: `2001-01-01T00:47`. */
+export const toDeparture = (departsAt: string): string =>
+  departsAt.slice(0, '2001-01-01 00:47'.length).replace(' ', 'T');
+
 function toFlight(row: Selectable<FlightsTable>): Flight {
   return {
     id: row.id,
     origin: row.origin,
     destination: row.destination,
-    departsAt: row.departs_at.slice(0, '2001-01-01 00:47'.length).replace(' ', 'T'),
+    departsAt: toDeparture(row.departs_at),
     delayMinutes: row.delay_minutes,
     distanceMiles: row.distance_miles,
   };

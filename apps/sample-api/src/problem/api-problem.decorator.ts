@@ -53,11 +53,24 @@ export const ApiRateLimitProblem = (instance: string) =>
 export const ApiNotFoundProblem = (instance: string, detail: string, code: string) =>
   ApiProblem('It does not exist', problem(404, instance, detail, code));
 
+export const ApiNoTicketProblem = (id: string) =>
+  ApiProblem(
+    '`TICKET_NOT_ISSUED`: it will be in a moment. `UNKNOWN_BOOKING`: there is no such booking',
+    problem(
+      404,
+      `/bookings/${id}/ticket`,
+      `The ticket of booking ${id} is not issued yet. Try again in a moment.`,
+      'TICKET_NOT_ISSUED',
+    ),
+    problem(404, `/bookings/${id}/ticket`, `There is no booking ${id}.`, 'UNKNOWN_BOOKING'),
+  );
+
 export const ApiSeatTakenProblem = () =>
   ApiProblem(
-    '`SEAT_TAKEN`: the seat is booked already. `LOCK_NOT_ACQUIRED`: somebody else is booking it right now, so it may still become free',
+    '`SEAT_TAKEN`: the seat is booked already. `LOCK_NOT_ACQUIRED`: somebody else is booking it right now, so it may still become free. `OVERTAKEN`: somebody else was quicker, so it may be free or not',
     problem(409, '/bookings', 'Seat 12A of flight 1 is already booked.', 'SEAT_TAKEN'),
     problem(409, '/bookings', 'Somebody else is at this just now. Try again.', 'LOCK_NOT_ACQUIRED'),
+    problem(409, '/bookings', 'Somebody else was quicker at seat 12A of flight 1. Try again.', 'OVERTAKEN'),
   );
 
 /** A route that takes a JSON body and nothing else. */

@@ -11,10 +11,15 @@ export function redisModules(config: AppConfig): DynamicModule[] {
   return [
     RedisModule.forRoot({ namespace: 'flights', url: config.redisUrl, startupTimeout: '5s' }),
     RedisCacheModule.forRoot({ ttl: '10m' }),
-    RedisLockModule.forRoot({ ttl: '10s' }),
+    // The budgets keep a booking below two seconds while Redis hangs: two commands to take the lock, one to give it back.
+    RedisLockModule.forRoot({ ttl: '10s', commandTimeout: '500ms' }),
     RedisRateLimitModule.forRoot({
-      policies: createPolicies({ search: slidingWindow({ limit: config.searchesPerMinute, window: '1m' }) }),
+      policies: createPolicies({
+        search: slidingWindow({ limit: config.searchesPerMinute, window: '1m' }),
+        booking: slidingWindow({ limit: config.bookingsPerMinute, window: '1m' }),
+      }),
     }),
-    RedisStreamsModule.forRoot({ service: 'flight-booking' }),
+    // A ticket takes milliseconds. What a process that died has left is taken over soon, and tried for as long as the database may be away.
+    RedisStreamsModule.forRoot({ service: 'flight-booking', minIdle: '10s', retry: { attempts: 30 } }),
   ];
 }

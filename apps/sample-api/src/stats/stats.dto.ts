@@ -5,7 +5,8 @@ const count = z.int().min(0);
 export const statsSchema = z.object({
   since: z.iso.datetime().meta({ description: 'When this process began to count' }),
   answers: z.record(z.string(), count).meta({
-    description: 'Answers to HTTP requests by status: a 429 is a denied search, a 409 a seat that was refused',
+    description:
+      'Answers to HTTP requests by status: a 429 is a denied search or booking, a 409 a seat that was refused',
   }),
   cache: z
     .object({

@@ -2,7 +2,10 @@ import { StreamConsumer, StreamHandler } from '@redstart/redis-streams';
 import { bookingEvents } from '../bookings/bookings.stream.js';
 import { TicketsService } from './tickets.service.js';
 
-/** Issues a ticket for every booking. A message that comes twice issues none twice; one that fails is delivered again. */
+/**
+ * Keeps one ticket per booking: issued by the one event, void by the other. A message that comes twice changes nothing, the two may come in
+ * any order, and one that fails is delivered again.
+ */
 @StreamConsumer(bookingEvents, { group: 'tickets' })
 export class TicketsConsumer {
   constructor(private readonly tickets: TicketsService) {}
@@ -10,5 +13,10 @@ export class TicketsConsumer {
   @StreamHandler(bookingEvents.event('booking.created'))
   async issue({ bookingId }: { bookingId: string }): Promise<void> {
     await this.tickets.issue(bookingId);
+  }
+
+  @StreamHandler(bookingEvents.event('booking.cancelled'))
+  async void({ bookingId }: { bookingId: string }): Promise<void> {
+    await this.tickets.void(bookingId);
   }
 }

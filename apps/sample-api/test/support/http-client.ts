@@ -25,6 +25,10 @@ export class HttpClient {
     return this.post('/bookings', JSON.stringify(body));
   }
 
+  cancel(bookingId: string): Promise<Answer> {
+    return this.#ask(`/bookings/${bookingId}`, { method: 'DELETE' });
+  }
+
   async #ask(path: string, request: RequestInit = {}): Promise<Answer> {
     const response = await fetch(`${this.origin}${path}`, request);
     const { status, headers } = response;
