@@ -11,6 +11,7 @@ import { OutboxModule } from './outbox/outbox.module.js';
 import { ProblemFilter } from './problem/problem.filter.js';
 import { RequestValidationPipe } from './problem/request-validation.pipe.js';
 import { redisModules } from './redis/redis.modules.js';
+import { RoutesModule } from './routes/routes.module.js';
 import { SeatsModule } from './seats/seats.module.js';
 import { StatsModule } from './stats/stats.module.js';
 import { TicketsModule } from './tickets/tickets.module.js';
@@ -27,6 +28,7 @@ export class AppModule {
         AirportsModule,
         FlightsModule,
         SeatsModule,
+        RoutesModule,
         OutboxModule,
         BookingsModule,
         TicketsModule,

@@ -115,6 +115,7 @@ describe('reading', () => {
     ['/bookings/1', 'id'],
     ['/bookings/1/ticket', 'id'],
     ['/flights/0/seats', 'id'],
+    ['/routes/popular?limit=0', 'limit'],
   ])('answers 400 for %s and names the field', async (path, field) => {
     const refused = await get(path);
     expectProblem(refused, { status: 400, instance: path.replace(/\?.*/, ''), detail: expect.any(String) });
@@ -362,6 +363,19 @@ describe('the seat map', () => {
   });
 });
 
+describe('popular routes', () => {
+  it('are counted from the bookings and cached, so that a booking does not change them at once', async () => {
+    const popular = async () => (await get('/routes/popular?limit=100')).body as { bookings: number }[];
+    await book({ flightId: 23, seat: '1A', passenger });
+    const before = await popular();
+    expect(before.length).toBeGreaterThan(0);
+    const counts = before.map(({ bookings }) => bookings);
+    expect(counts).toEqual(counts.toSorted((a, b) => b - a));
+    await book({ flightId: 23, seat: '1B', passenger });
+    expect(await popular()).toEqual(before);
+  });
+});
+
 describe('a body', () => {
   const booking = JSON.stringify({ flightId: 20_001, seat: '1A', passenger });
   const refusal = (status: number, detail: unknown) => ({ status, instance: '/bookings', detail });
@@ -479,6 +493,7 @@ describe('the documentation', () => {
       'get /flights 200 400 503',
       'get /flights/{id} 200 400 404 503',
       'get /flights/{id}/seats 200 400 404 503',
+      'get /routes/popular 200 400 503',
       'post /bookings 201 400 404 409 413 415 429 503',
       'get /bookings/{id} 200 400 404 503',
       'delete /bookings/{id} 200 400 404 503',

@@ -6,6 +6,7 @@ import { OvertakenProblem, SeatTakenProblem } from '../src/bookings/bookings.err
 import { FlightsRepository } from '../src/flights/flights.repository.js';
 import { OutboxRepository } from '../src/outbox/outbox.repository.js';
 import { UnknownResourceProblem } from '../src/problem/problem.js';
+import { RoutesRepository } from '../src/routes/routes.repository.js';
 import { SeatsRepository } from '../src/seats/seats.repository.js';
 import { TicketsRepository } from '../src/tickets/tickets.repository.js';
 import { type PreparedDatabase, prepareDatabase } from './support/prepared-database.js';
@@ -263,5 +264,31 @@ describe('a ticket', () => {
       flight: { id: 1, origin: 'DTW', destination: 'LAS', departsAt: '2001-01-01T00:47' },
     });
     await expect(tickets().findByBooking(randomUUID())).resolves.toBeUndefined();
+  });
+});
+
+describe('routes', () => {
+  it('are ranked by their bookings that are not cancelled', async () => {
+    const { database } = prepared;
+    const flights = await database
+      .selectFrom('flights')
+      .selectAll()
+      .where('origin', '=', 'SFO')
+      .where('destination', 'in', ['LAX', 'SEA'])
+      .execute();
+    const [toLosAngeles, toSeattle] = ['LAX', 'SEA'].map((code) => flights.find((one) => one.destination === code)?.id);
+    if (toLosAngeles === undefined || toSeattle === undefined) throw new Error('The data has no such flights.');
+    const ofSanFrancisco = async () =>
+      (await new RoutesRepository(database).mostBooked(100)).filter(({ origin }) => origin === 'SFO');
+    for (const seat of ['1A', '1B', '1C']) await book(toLosAngeles, seat);
+    const { id } = await book(toSeattle, '1A');
+    await book(toSeattle, '1B');
+
+    expect(await ofSanFrancisco()).toEqual([
+      { origin: 'SFO', destination: 'LAX', bookings: 3 },
+      { origin: 'SFO', destination: 'SEA', bookings: 2 },
+    ]);
+    await bookings().cancel(id);
+    expect(await ofSanFrancisco()).toMatchObject([{ bookings: 3 }, { bookings: 1 }]);
   });
 });
