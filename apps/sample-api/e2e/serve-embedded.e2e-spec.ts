@@ -1,18 +1,7 @@
 import { existsSync } from 'node:fs';
-import pg from 'pg';
 import { temporaryDataFolder } from './support/data-folder.js';
 import { BuiltProcess, serveEmbedded } from './support/processes.js';
-
-async function query(url: string, text: string): Promise<unknown[]> {
-  const client = new pg.Client({ connectionString: url });
-  client.on('error', () => undefined); // a server that ends is what a test may be about; the query tells
-  await client.connect();
-  try {
-    return (await client.query<Record<string, unknown>>(text)).rows;
-  } finally {
-    await client.end();
-  }
-}
+import { query } from './support/query.js';
 
 describe('the embedded database', () => {
   it('prints its address and nothing else, keeps its data over a restart, and ends cleanly on SIGTERM', async () => {

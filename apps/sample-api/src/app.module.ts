@@ -13,6 +13,7 @@ import { RequestValidationPipe } from './problem/request-validation.pipe.js';
 import { redisModules } from './redis/redis.modules.js';
 import { RoutesModule } from './routes/routes.module.js';
 import { SeatsModule } from './seats/seats.module.js';
+import { HttpDrain } from './shutdown/http-drain.js';
 import { StatsModule } from './stats/stats.module.js';
 import { TicketsModule } from './tickets/tickets.module.js';
 
@@ -36,6 +37,7 @@ export class AppModule {
         StatsModule.forRoot(config),
       ],
       providers: [
+        HttpDrain,
         { provide: APP_FILTER, useClass: ProblemFilter },
         { provide: APP_PIPE, useClass: RequestValidationPipe },
       ],

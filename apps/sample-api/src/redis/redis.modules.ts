@@ -11,8 +11,8 @@ export function redisModules(config: AppConfig): DynamicModule[] {
   return [
     RedisModule.forRoot({ namespace: 'flights', url: config.redisUrl, startupTimeout: '5s' }),
     RedisCacheModule.forRoot({ ttl: '10m' }),
-    // The budgets keep a booking below two seconds while Redis hangs: two commands to take the lock, one to give it back.
-    RedisLockModule.forRoot({ ttl: '10s', commandTimeout: '500ms' }),
+    // A command may take a tenth of the ttl: two to take the lock and one to give it back keep a booking below two seconds while Redis hangs.
+    RedisLockModule.forRoot({ ttl: '5s' }),
     RedisRateLimitModule.forRoot({
       policies: createPolicies({
         search: slidingWindow({ limit: config.searchesPerMinute, window: '1m' }),
@@ -20,6 +20,6 @@ export function redisModules(config: AppConfig): DynamicModule[] {
       }),
     }),
     // A ticket takes milliseconds. What a process that died has left is taken over soon, and tried for as long as the database may be away.
-    RedisStreamsModule.forRoot({ service: 'flight-booking', minIdle: '10s', retry: { attempts: 30 } }),
+    RedisStreamsModule.forRoot({ service: 'flight-booking', minIdle: '5s', retry: { attempts: 60 } }),
   ];
 }

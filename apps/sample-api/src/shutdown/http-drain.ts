@@ -1,0 +1,46 @@
+import { once } from 'node:events';
+import { type IncomingMessage, Server as HttpServer, type ServerResponse } from 'node:http';
+import { Server as NetServer } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
+
+/** A client that keeps a connection busy sends its next request within this time, and hears in the answer that it was the last. */
+const QUIET_MS = 300;
+/** Whoever is not answered by then is cut off. */
+const DEADLINE_MS = 10_000;
+
+/**
+ * Lets the requests end before anything that they need does.
+ *
+ * A process that stops first closes the listener: who comes now is refused by the operating system and can go to another process. Connections that are open are
+ * *told*: each answer from now on says `Connection: close`. After a while those on which nobody asks are *closed*. Node by itself closes the idle ones at
+ * once, at the risk of a request that is on its way, and waits without end for the busy ones.
+ *
+ * A provider of the root module, because Nest calls `onModuleDestroy` from the root down: the relay, the consumers and the connections behind them
+ * stop afterwards.
+ */
+@Injectable()
+export class HttpDrain implements OnModuleDestroy {
+  constructor(private readonly adapterHost: HttpAdapterHost) {}
+
+  async onModuleDestroy(): Promise<void> {
+    const server: unknown = this.adapterHost.httpAdapter.getHttpServer();
+    if (!(server instanceof HttpServer) || !server.listening) return;
+    const whenEmpty = once(server, 'close');
+    server.prependListener('request', (_: IncomingMessage, response: ServerResponse) => {
+      response.setHeader('Connection', 'close');
+    });
+    // Of the listener alone; an HTTP server would close the idle connections with it.
+    NetServer.prototype.close.call(server);
+
+    const sweep = setInterval(() => {
+      server.closeIdleConnections();
+    }, QUIET_MS);
+    const noLater = new AbortController();
+    await Promise.race([whenEmpty, pause(DEADLINE_MS, undefined, { signal: noLater.signal }).catch(() => undefined)]);
+    noLater.abort();
+    clearInterval(sweep);
+    server.closeAllConnections();
+  }
+}
