@@ -76,7 +76,7 @@ describe('booking a flight', () => {
     // None of it has asked for more than it may.
     expect(await redis.ask((client) => client.call('ACL', 'LOG'))).toEqual([]);
 
-    // Redis goes away: reads go on from the database, and a booking is refused in so many words.
+    // Redis goes away: reads go on from the database, a booking is refused in so many words, and one can still be cancelled.
     await redis.kill();
     expect((await fetch(`${address}/airports/DTW`)).status).toBe(200);
     const outage = await post(`${address}/bookings`, { flightId: flight.id, seat: '1A', passenger: { name: 'A B' } });
@@ -87,8 +87,10 @@ describe('booking a flight', () => {
     expect(told).toContain('"detail"');
     expect(told).not.toMatch(/127\.0\.0\.1|localhost|flights:/);
     expect((await fetch(`${address}/health`)).status).toBe(503);
+    expect((await fetch(`${address}/bookings/${booked.id}`, { method: 'DELETE' })).status).toBe(200);
+    expect(await json<object>(await fetch(`${address}/flights/${flight.id}/seats`))).toMatchObject({ taken: 0 });
 
-    // And comes back, empty: everything works again without a restart.
+    // And comes back, empty: everything works again without a restart, and what was put off is made up for.
     await redis.restart();
     await eventually(
       async () => {
@@ -104,6 +106,13 @@ describe('booking a flight', () => {
         });
       },
       { within: 20_000 },
+    );
+    await eventually(
+      async () => {
+        const ticket = await json<object>(await fetch(`${address}/bookings/${booked.id}/ticket`));
+        expect(ticket).toMatchObject({ status: 'void', seat: '12A' });
+      },
+      { within: 15_000 },
     );
 
     api.child.kill('SIGTERM');
