@@ -593,6 +593,35 @@ describe('a failure that Redstart answers', () => {
     expectOutside(await book({ flightId: 13, seat: '1A', passenger }), { status: 500, instance: '/bookings' });
   });
 
+  it('is a 503 within two seconds while Redis hangs; reads and cancelling go on', async () => {
+    const { id } = (await book({ flightId: 24, seat: '1A', passenger })).body as { id: string };
+    redis.pause();
+    try {
+      const startedAt = performance.now();
+      const refused = await book({ flightId: 24, seat: '1B', passenger });
+      expect(performance.now() - startedAt).toBeLessThan(2_000);
+      expectOutside(refused, { status: 503, instance: '/bookings' });
+      expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
+      expect((await get('/flights/24')).status).toBe(200);
+      expect((await cancel(id)).status).toBe(200);
+      await expect(get('/flights/24/seats')).resolves.toMatchObject({ body: { taken: 0 } });
+    } finally {
+      redis.resume();
+    }
+    await eventually(
+      async () => {
+        expect((await book({ flightId: 24, seat: '1B', passenger })).status).toBe(201);
+      },
+      { within: 15_000 },
+    );
+    await eventually(
+      async () => {
+        await expect(get(`/bookings/${id}/ticket`)).resolves.toMatchObject({ body: { status: 'void' } });
+      },
+      { within: 15_000 },
+    );
+  });
+
   it('is a 429 for too many searches, with the time to wait', async () => {
     let refused = await get('/airports?search=sfo');
     for (let asked = 1; asked <= 60 && refused.status === 200; asked += 1) refused = await get('/airports?search=sfo');
