@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { Agent, get, type IncomingMessage } from 'node:http';
+import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { Controller, Get } from '@nestjs/common';
 import type { NestExpressApplication } from '@nestjs/platform-express';
@@ -63,6 +64,21 @@ describe('at shutdown', () => {
     await expect(running).resolves.toEqual({ text: 'slow', connection: 'keep-alive' });
     await expect(queued).resolves.toEqual({ text: 'quick', connection: 'close' });
     await closing;
+  });
+
+  it('a connection on which a request never comes to its end does not hold it up', async () => {
+    const { port, hostname } = new URL(await app.getUrl());
+    const silent = connect(Number(port), hostname);
+    const half = connect(Number(port), hostname);
+    await Promise.all([once(silent, 'connect'), once(half, 'connect')]);
+    half.write('GET /quick HTTP/1.1\r\nHost: a');
+    const closed = [silent, half].map(
+      (socket) => new Promise((resolve) => socket.on('error', resolve).on('close', resolve)),
+    );
+    const startedAt = performance.now();
+    await app.close();
+    await Promise.all(closed);
+    expect(performance.now() - startedAt).toBeLessThan(8_000);
   });
 
   it('a connection on which nobody asks is closed after a moment', async () => {

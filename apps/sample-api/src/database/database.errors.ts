@@ -29,7 +29,7 @@ const UNAVAILABLE_SYSTEM_CODES = new Set([
 ]);
 /** The driver reports these by message alone. */
 const UNAVAILABLE_MESSAGE =
-  /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error)/;
+  /^(Connection terminated|Query read timeout|timeout exceeded when trying to connect|Client has encountered a connection error)/;
 
 /** The database can't be reached or can't serve: a reason that passes, so the client is told to come back. */
 export function isDatabaseUnavailable(error: unknown): boolean {

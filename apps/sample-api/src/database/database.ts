@@ -7,11 +7,13 @@ import type { DatabaseSchema } from './schema.js';
 export interface DatabaseOptions {
   readonly url: string;
   readonly poolSize: number;
+  /** How long a statement may take, in milliseconds; without it as long as it likes. */
+  readonly queryTimeoutMs?: number;
 }
 
 /** The one way to the database: a pool of `pg` connections under Kysely's query builder. */
 export class Database extends Kysely<DatabaseSchema> implements OnApplicationShutdown {
-  constructor({ url, poolSize }: DatabaseOptions) {
+  constructor({ url, poolSize, queryTimeoutMs }: DatabaseOptions) {
     // A departure time has no zone: parsed into a `Date` it would move with the zone of the server. It stays text.
     const types = new pg.TypeOverrides();
     types.setTypeParser(pg.types.builtins.TIMESTAMP, (text: string) => text);
@@ -21,8 +23,12 @@ export class Database extends Kysely<DatabaseSchema> implements OnApplicationShu
       connectionTimeoutMillis: 5_000,
       application_name: 'sample-api',
       types,
+      ...(queryTimeoutMs === undefined ? {} : { query_timeout: queryTimeoutMs }),
     });
-    // An idle connection that breaks is replaced at the next query; without a listener it would end the process.
+    // A connection that breaks tells its statement, which rejects, and raises an event besides, which would end the process if nobody listened. Of
+    // those that are in use the pool doesn't.
+    pool.on('connect', (client) => client.on('error', ignoreHere));
+    // An idle connection is replaced at the next query.
     const logger = new Logger('Database');
     pool.on('error', (error) => {
       logger.warn(`An idle connection was lost: ${withoutPasswords(error.message)}`);
@@ -37,4 +43,8 @@ export class Database extends Kysely<DatabaseSchema> implements OnApplicationShu
   async onApplicationShutdown(): Promise<void> {
     await this.destroy();
   }
+}
+
+function ignoreHere(): void {
+  // Whoever runs a statement hears of it.
 }

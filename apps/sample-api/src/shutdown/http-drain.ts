@@ -7,8 +7,8 @@ import { HttpAdapterHost } from '@nestjs/core';
 
 /** A client that keeps a connection busy sends its next request within this time, and hears in the answer that it was the last. */
 const QUIET_MS = 300;
-/** Whoever is not answered by then is cut off. */
-const DEADLINE_MS = 10_000;
+/** Whoever is not answered by then is cut off, and so is a connection on which a request never came to its end. */
+const DEADLINE_MS = 5_000;
 
 /**
  * Lets the requests end before anything that they need does.

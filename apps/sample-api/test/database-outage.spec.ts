@@ -1,0 +1,100 @@
+import type { INestApplication } from '@nestjs/common';
+import { eventually, RedisServer } from '@redstart/redis-testing';
+import { sql } from 'kysely';
+import { createApp } from '../src/app.js';
+import { AppConfig } from '../src/config/app-config.js';
+import { Database } from '../src/database/database.js';
+import { type CuttableProxy, startCuttableProxy } from './support/cuttable-proxy.js';
+import { HttpClient } from './support/http-client.js';
+import { type PreparedDatabase, prepareDatabase } from './support/prepared-database.js';
+
+let prepared: PreparedDatabase;
+let redis: RedisServer;
+let proxy: CuttableProxy;
+let app: INestApplication;
+let client: HttpClient;
+
+beforeAll(async () => {
+  [prepared, redis] = await Promise.all([prepareDatabase(), RedisServer.start()]);
+});
+afterAll(async () => {
+  await prepared[Symbol.asyncDispose]();
+  await redis.stop();
+});
+beforeEach(async () => {
+  await redis.flush();
+  proxy = await startCuttableProxy(prepared.url);
+  app = await createApp(AppConfig.from({ DATABASE_URL: proxy.url, REDIS_URL: redis.url }));
+  await app.listen(0, '127.0.0.1');
+  client = new HttpClient(await app.getUrl());
+});
+afterEach(async () => {
+  await app.close();
+  await proxy[Symbol.asyncDispose]();
+});
+
+describe('when the database goes away', () => {
+  it('what was read before is answered from the cache, and nothing else in its place', async () => {
+    const cached = [
+      '/airports/JFK',
+      '/airports?search=san&limit=2',
+      '/airports/JFK/routes',
+      '/flights/1',
+      '/flights?origin=DTW&limit=2',
+      '/routes/popular',
+    ];
+    const read = () => Promise.all(cached.map(async (path) => (await client.get(path)).body));
+    const before = await read();
+    // What has been loaded is stored behind the answer.
+    await eventually(async () => {
+      expect(await redis.ask((server) => server.keys('flights:cache:*'))).toHaveLength(cached.length);
+    });
+    proxy.cut();
+    expect(await read()).toEqual(before);
+    for (const other of [
+      '/airports/LAX',
+      '/airports?search=san&limit=3',
+      '/airports/LAX/routes',
+      '/flights/2',
+      '/flights?origin=DTW&limit=3',
+      '/flights?origin=LAX&limit=2',
+    ]) {
+      expect(await client.get(other)).toMatchObject({ status: 503 });
+    }
+  });
+
+  it('requests that wait for it are answered 503, and the process lives', async () => {
+    const ids = Array.from({ length: 30 }, (_, index) => index + 1);
+    await Promise.all(ids.slice(0, 10).map((id) => client.get(`/flights/${id}`))); // the pool is warm
+    proxy.hang();
+    const waiting = ids.slice(10).map((id) => client.get(`/flights/${id}`));
+    await eventually(() => {
+      expect(proxy.held).toBeGreaterThan(0);
+    });
+    proxy.cut();
+    const statuses = (await Promise.all(waiting)).map(({ status }) => status);
+    expect(statuses).toEqual(statuses.map(() => 503));
+  });
+
+  it('a connection that breaks between two statements of a transaction ends that transaction, and not the process', async () => {
+    const database = app.get(Database);
+    const work = database.transaction().execute(async (transaction) => {
+      await sql`select 1`.execute(transaction);
+      proxy.cut();
+      // The break is noticed while nothing is asked.
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      await sql`select 1`.execute(transaction);
+    });
+    await expect(work).rejects.toThrow(/Connection terminated|ECONNRESET|connection error/);
+  });
+
+  it('a request waits no longer than 5 s for a database that hangs', async () => {
+    await client.get('/flights/1');
+    proxy.hang();
+    const startedAt = performance.now();
+    expect(await client.get('/flights/2')).toMatchObject({ status: 503 });
+    expect(performance.now() - startedAt).toBeLessThan(9_000);
+    expect(proxy.held).toBeGreaterThan(0);
+    proxy.cut();
+  });
+});
