@@ -1,4 +1,6 @@
-import { eventually, RedisCluster, RedisSentinel } from '@redstart/redis-testing';
+import { jest } from '@jest/globals';
+import type { Redis } from 'ioredis';
+import { eventually, FaultProxy, RedisCluster, RedisSentinel } from '@redstart/redis-testing';
 import { aCall, openConnection, rejectionOf } from './support/open-connection.js';
 
 const openSockets = () => process.getActiveResourcesInfo().filter((resource) => resource === 'TCPSocketWrap').length;
@@ -24,6 +26,66 @@ describe('a Sentinel failover', () => {
       expect(openSockets()).toBeLessThanOrEqual(before);
     });
   }, 40_000);
+});
+
+describe('a sentinel that does not answer', () => {
+  it('costs a timeout, and a failover announced meanwhile does not end the connection', async () => {
+    await using servers = await RedisSentinel.start({ sentinels: 1 });
+    const [sentinel] = servers.sentinels;
+    if (sentinel === undefined) throw new Error('There is no sentinel.');
+    await using proxy = await FaultProxy.start(sentinel);
+    await using open = await openConnection({
+      sentinels: [proxy],
+      masterName: servers.masterName,
+      connectTimeout: 500,
+    });
+    const { connection } = open;
+    await eventually(() => {
+      expect(proxy.commands.get('SUBSCRIBE')).toBeGreaterThan(0); // to hear of failovers
+    });
+    const connector = Reflect.get(connection.client, 'connector') as { disconnect(): void };
+    const callOff = jest.spyOn(connector, 'disconnect');
+    const silence = proxy.dropReply('SENTINEL', { times: Infinity });
+    await servers.failover();
+    await eventually(() => {
+      expect(callOff).toHaveBeenCalled(); // by the announcement, while a sentinel is being asked
+    });
+    expect(silence.injected).toBeGreaterThan(0);
+    silence.stop();
+    await eventually(() => expect(connection.call(aCall, (client) => client.set('key', 'after'))).resolves.toBe('OK'), {
+      within: 15_000,
+    });
+  }, 40_000);
+});
+
+describe('the connection to a sentinel', () => {
+  it('may have two errors, which end neither the process nor the connection, and hears of failovers again', async () => {
+    await using servers = await RedisSentinel.start({ sentinels: 1 });
+    const [sentinel] = servers.sentinels;
+    if (sentinel === undefined) throw new Error('There is no sentinel.');
+    await using proxy = await FaultProxy.start(sentinel);
+    await using open = await openConnection({ sentinels: [proxy], masterName: servers.masterName });
+    const { client } = open.connection;
+    const detector = await eventually(() => {
+      const connector = Reflect.get(client, 'connector') as { failoverDetector?: { sentinels: { client: Redis }[] } };
+      const watching = connector.failoverDetector?.sentinels[0]?.client;
+      if (watching?.status !== 'ready') throw new Error('Nobody listens to the sentinel yet.');
+      return watching;
+    });
+    const { stream } = detector;
+    const printed = jest.spyOn(console, 'error');
+    stream.emit('error', new Error('the first'));
+    stream.emit('error', new Error('the second'));
+    stream.destroy();
+    await eventually(() => {
+      expect(detector.status).toBe('ready');
+      expect(detector.stream).not.toBe(stream);
+      expect(proxy.commands.get('SUBSCRIBE')).toBe(2);
+    });
+    expect(printed).not.toHaveBeenCalled();
+    printed.mockRestore();
+    await expect(open.connection.call(aCall, (redis) => redis.ping())).resolves.toBe('PONG');
+  });
 });
 
 describe('the death of a master of a Cluster', () => {

@@ -68,6 +68,9 @@ function build(options: ResolvedRedisOptions, profile: ConnectionProfile, role: 
         db: target.db,
         failoverDetector: true,
         sentinelRetryStrategy: reconnectToSentinels,
+        sentinelReconnectStrategy: reconnectToSentinels,
+        // Without it a sentinel that hangs would keep the client from asking the next one.
+        sentinelCommandTimeout: options.connectTimeoutMs,
         ...credentialsOf(target),
         ...(target.sentinelCredentials.username === undefined
           ? {}

@@ -1,6 +1,7 @@
 import { inspect } from 'node:util';
 import type { Command, Redis } from 'ioredis';
 import { isCluster } from './cluster.js';
+import { guardConnector } from './connector-guard.js';
 import { withoutQuotes } from './failures.js';
 import { watchForSilence } from './silence-watch.js';
 import type { RedisClient } from '../redis.options.js';
@@ -54,7 +55,7 @@ function putOn(redis: Redis, name: string, socketTimeoutMs: number | undefined):
     hideArguments(redis),
     hideOptions(redis, name),
     refuseOtherDatabase(redis),
-    hearEveryError(redis),
+    guardConnector(redis),
   ];
   if (socketTimeoutMs !== undefined) undo.push(watchForSilence(redis, socketTimeoutMs));
   return () => {
@@ -75,35 +76,6 @@ function refuseOtherDatabase(redis: Redis): () => void {
   };
   redis.on('error', onError);
   return () => redis.off('error', onError);
-}
-
-interface Connector {
-  connect(...args: unknown[]): Promise<NodeJS.EventEmitter>;
-}
-
-/**
- * ioredis listens to the first error of a socket only, and a socket may have two: a TLS server sends an alert to a client that has just refused its certificate.
- * An `error` event without a listener would end the process.
- */
-function hearEveryError(redis: Redis): () => void {
-  const connector: unknown = Reflect.get(redis, 'connector');
-  if (!isConnector(connector)) return () => undefined;
-  const connect = connector.connect.bind(connector);
-  connector.connect = async (...args) => {
-    const socket = await connect(...args);
-    return socket.on('error', ignoreLater);
-  };
-  return () => {
-    Reflect.deleteProperty(connector, 'connect');
-  };
-}
-
-function ignoreLater(): void {
-  // The first error is the client's `error` event; it has closed the socket.
-}
-
-function isConnector(value: unknown): value is Connector {
-  return typeof value === 'object' && value !== null && 'connect' in value && typeof value.connect === 'function';
 }
 
 /** Commands whose arguments ioredis' own tracing would show in full: payloads of scripts, passwords of ACL SETUSER and CONFIG SET. */
