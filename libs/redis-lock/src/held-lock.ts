@@ -1,22 +1,23 @@
 import { RedisUnavailableError, type Cancel, type Duration, type Renewal } from '@redstart/redis-core';
-import type { LockKeys } from './keys.js';
+import type { Lease } from './lease.js';
 import { leaseEnd } from './lease-time.js';
 import type { Lock } from './lock.js';
 import { LockLostError, type LockLossReason } from './lock.errors.js';
 import type { LockRuntime } from './lock-runtime.js';
 import { lockTtlMs } from './lock.options.js';
-import { extend } from './scripts/extend.js';
-import { giveUp } from './scripts/give-up.js';
-import { release } from './scripts/release.js';
 
 export interface HeldLockState {
-  readonly parts: readonly LockKeys[];
+  /** What it consists of: one, or all of a multi-lock. They are held together or not at all. */
+  readonly parts: readonly Lease[];
   readonly token: string;
-  readonly owner: string;
   readonly fencingToken: number;
   readonly ttlMs: number;
   readonly validUntil: number;
   readonly autoExtend: boolean;
+  /** On the runtime's clock: a release before this leaves it taken until then. */
+  readonly minHoldUntil: number;
+  /** On the runtime's clock: lost at this moment, whatever is confirmed. */
+  readonly maxHoldUntil: number;
 }
 
 /**
@@ -24,7 +25,7 @@ export interface HeldLockState {
  *
  * - *held*: until `validUntil`, which every confirmed extension moves, and one to a shorter lease already when it is sent. A timer stands there,
  *   so the lock is lost at that moment whether a renewal hangs or not; after a stall of the event loop, whoever looks first finds out.
- * - *lost*: by that deadline, by an answer of Redis, or by the end of the application. The signal aborts. Final: a late confirmation
+ * - *lost*: by that deadline, by an answer of Redis, by the end of its longest hold, or by the end of the application. The signal aborts. Final: a late confirmation
  *   doesn't bring it back, and what it leaves in Redis is cleared.
  * - *released*: by `release`. Nothing is renewed any more.
  */
@@ -35,8 +36,9 @@ export class HeldLock implements Lock {
   readonly token: string;
   readonly fencingToken: number;
   readonly #runtime: LockRuntime;
-  readonly #parts: readonly LockKeys[];
-  readonly #owner: string;
+  readonly #parts: readonly Lease[];
+  readonly #minHoldUntil: number;
+  readonly #maxHoldUntil: number;
   #ttlMs: number;
   #validUntil: number;
   /** When the newest confirmed extension was sent. Without it, a late answer to an older one would be taken for the latest news. */
@@ -53,10 +55,11 @@ export class HeldLock implements Lock {
   constructor(runtime: LockRuntime, state: HeldLockState) {
     this.#runtime = runtime;
     this.#parts = state.parts;
-    this.#owner = state.owner;
     this.#ttlMs = state.ttlMs;
+    this.#minHoldUntil = state.minHoldUntil;
+    this.#maxHoldUntil = state.maxHoldUntil;
     this.#validUntil = state.validUntil;
-    this.keys = Object.freeze(state.parts.map(({ holder }) => holder));
+    this.keys = Object.freeze(state.parts.map(({ key }) => key));
     this.key = this.keys[0] ?? '';
     this.token = state.token;
     this.fencingToken = state.fencingToken;
@@ -83,7 +86,7 @@ export class HeldLock implements Lock {
 
   /** Why it was lost, if it was; found out by the clock when no timer could. */
   get loss(): LockLostError | undefined {
-    if (this.#active && this.#runtime.clock.now() >= this.#validUntil) this.#lose('deadline');
+    if (this.#active && this.#runtime.clock.now() >= this.#validUntil) this.#lose(this.#lossByClock);
     return this.#loss;
   }
 
@@ -152,7 +155,7 @@ export class HeldLock implements Lock {
       this.#shortened = { sentAt, validUntil };
       this.#setDeadline(validUntil);
     }
-    const extended = await Promise.all(this.#parts.map((keys) => extend(this.#runtime, keys, this.#owner, ttlMs)));
+    const extended = await Promise.all(this.#parts.map((part) => part.extend(ttlMs)));
     if (!this.isHeld) return; // Too late: the signal has aborted already, or the holder has let go.
     if (extended.includes(false)) {
       this.#lose('taken');
@@ -171,13 +174,13 @@ export class HeldLock implements Lock {
   async #release(): Promise<boolean> {
     const heldBefore = this.isHeld;
     this.#end();
-    const released = await Promise.all(this.#parts.map((keys) => this.#releaseOne(keys, heldBefore)));
+    const released = await Promise.all(this.#parts.map((part) => this.#releaseOne(part, heldBefore)));
     return heldBefore && !released.includes(false);
   }
 
   /** The answer to a release may get lost; then the second one says "not held", although the first one did it. */
-  async #releaseOne(keys: LockKeys, heldBefore: boolean): Promise<boolean> {
-    const send = () => release(this.#runtime, keys, this.#owner, this.#ttlMs);
+  async #releaseOne(part: Lease, heldBefore: boolean): Promise<boolean> {
+    const send = () => part.release(Math.max(0, Math.ceil(this.#minHoldUntil - this.#runtime.clock.now())));
     try {
       return await send();
     } catch (error) {
@@ -192,9 +195,7 @@ export class HeldLock implements Lock {
     this.#loss = new LockLostError(this.key, reason);
     this.#end();
     this.#abort?.abort(this.#loss);
-    for (const keys of this.#parts) {
-      this.#runtime.insist(() => giveUp(this.#runtime, keys, this.#owner, this.#ttlMs), this.#ttlMs);
-    }
+    for (const part of this.#parts) this.#runtime.insist(() => part.giveUp(), this.#ttlMs);
   }
 
   #end(): void {
@@ -210,13 +211,18 @@ export class HeldLock implements Lock {
     this.#renewal = this.#runtime.connection.leases.track(this.#runtime.renewals, this, this.#ttlMs / 3);
   }
 
-  #setDeadline(validUntil: number): void {
+  get #lossByClock(): LockLossReason {
+    return this.#runtime.clock.now() >= this.#maxHoldUntil ? 'max-hold' : 'deadline';
+  }
+
+  #setDeadline(until: number): void {
+    const validUntil = Math.min(until, this.#maxHoldUntil);
     this.#validUntil = validUntil;
     this.#deadline?.();
     this.#deadline = this.#runtime.clock.after(
       validUntil - this.#runtime.clock.now(),
       () => {
-        this.#lose('deadline');
+        this.#lose(this.#lossByClock);
       },
       { unref: true },
     );

@@ -11,6 +11,7 @@ import {
 import type { HeldLock } from './held-lock.js';
 import { lockKeys, type LockKeys } from './keys.js';
 import type { ResolvedLockOptions } from './lock.options.js';
+import { Extensions } from './mutex/extensions.js';
 import { newMailbox } from './owner.js';
 import { WaitingRoom } from './waiting/waiting-room.js';
 
@@ -25,13 +26,14 @@ export class LockRuntime {
   readonly waitingRoom: WaitingRoom;
   /** For the end of the application: whatever is still held then is given back. */
   readonly held = new Set<HeldLock>();
-  /** All locks of a service are renewed as one group, so that those which are due together leave together. */
+  /** All locks of a service are renewed as one group, so that those which are due together leave in one script. */
   readonly renewals: RenewalGroup<HeldLock> = {
     // Each by itself: one that fails must not have the others taken for finished.
     renew: async (locks) => {
-      await Promise.all(locks.map((lock) => this.#renew(lock)));
+      await this.extensions.together(() => Promise.all(locks.map((lock) => this.#renew(lock))));
     },
   };
+  readonly extensions = new Extensions(this);
   readonly #logger = new Logger('RedisLock');
   readonly #duties = new Set<Promise<void>>();
   #closing = false;

@@ -63,15 +63,17 @@ export class LockNotAcquiredError extends LockError {
  * - `deadline`: its lease may have lapsed before a renewal was confirmed, by this process' own clock.
  * - `taken`: Redis says that it belongs to somebody else, or to nobody: it lapsed, was deleted or released by force, or Redis lost it.
  * - `released`: it was released by its own holder.
+ * - `max-hold`: it was held for as long as `maxHold` allows.
  * - `shutdown`: the application ended while it was held.
  */
-export type LockLossReason = 'deadline' | 'taken' | 'released' | 'shutdown';
+export type LockLossReason = 'deadline' | 'taken' | 'released' | 'max-hold' | 'shutdown';
 
 const lossText: Record<LockLossReason, string> = {
   deadline:
     'its lease was not renewed in time, so somebody else may hold it. Redis was slow, the event loop stalled, or the work outlasted the ttl; raise ttl or set autoExtend.',
   taken: 'Redis says that it is not ours any more: it lapsed, was released by force, or Redis lost it.',
   released: 'it was released already.',
+  'max-hold': 'it was held for as long as maxHold allows. Raise maxHold, or look for what keeps the work from ending.',
   shutdown: 'the application is shutting down.',
 };
 
@@ -101,5 +103,7 @@ export class LockLostError extends LockError {
 }
 
 function describe(holder: LockHolder | undefined): string {
-  return holder === undefined ? 'somebody else' : `${holder.host} (process ${holder.pid})`;
+  if (holder === undefined) return 'somebody else';
+  const { host, pid, label } = holder;
+  return `${label === undefined ? '' : `"${label}" on `}${host} (process ${pid})`;
 }

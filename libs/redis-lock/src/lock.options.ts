@@ -1,4 +1,4 @@
-import { checkKnownKeys, durationMs, OptionsError, type Duration } from '@redstart/redis-core';
+import { checkKnownKeys, checkText, durationMs, OptionsError, type Duration } from '@redstart/redis-core';
 
 /** Options of `RedisLockModule`. `connection` and `name` stand beside them: see {@link RedisLockModuleOptions}. */
 export interface RedisLockOptions {
@@ -12,6 +12,8 @@ export interface RedisLockOptions {
   queueLease?: Duration;
   /** How long a lock that was handed to a waiter is reserved, until that waiter confirms it. @default '2s' */
   claimTtl?: Duration;
+  /** What holders of this application call themselves, for {@link LockService.inspect} and errors of others. Up to 100 characters. */
+  label?: string;
 }
 
 export interface ResolvedLockOptions {
@@ -19,6 +21,7 @@ export interface ResolvedLockOptions {
   readonly waitTimeoutMs: number;
   readonly queueLeaseMs: number;
   readonly claimTtlMs: number;
+  readonly label: string | undefined;
   /** The budget of one command for a lock of this ttl. */
   budgetMs(ttlMs: number): number;
 }
@@ -33,6 +36,12 @@ export interface LockCallOptions {
   autoExtend?: boolean;
   /** Gives up waiting; the call rejects with the signal's reason. Does nothing once the lock is held. */
   signal?: AbortSignal;
+  /** A release before this time leaves the lock taken until then: for work that must not run again too soon. Starts with the acquisition. @default 0 */
+  minHold?: Duration;
+  /** The lock is lost after this time, renewed or not: for work that may hang. At least 100 ms. @default none */
+  maxHold?: Duration;
+  /** What the holder calls itself, for {@link LockService.inspect} and errors of others. Up to 100 characters. @default that of the module */
+  label?: string;
 }
 
 export interface ResolvedLockCall {
@@ -40,7 +49,14 @@ export interface ResolvedLockCall {
   readonly waitTimeoutMs: number;
   readonly autoExtend: boolean;
   readonly signal: AbortSignal | undefined;
+  readonly minHoldMs: number;
+  /** `Infinity` without a limit. */
+  readonly maxHoldMs: number;
+  readonly label: string | undefined;
 }
+
+/** What a call takes where it says nothing itself. */
+export type LockCallFallback = Pick<ResolvedLockCall, 'ttlMs' | 'waitTimeoutMs' | 'autoExtend' | 'label'>;
 
 const defaults = {
   ttl: '30s',
@@ -48,15 +64,16 @@ const defaults = {
   queueLease: '5s',
   claimTtl: '2s',
 } as const satisfies RedisLockOptions;
-const moduleKeys = ['ttl', 'waitTimeout', 'commandTimeout', 'queueLease', 'claimTtl'];
-const callKeys = ['ttl', 'waitTimeout', 'autoExtend', 'signal'];
+const moduleKeys = ['ttl', 'waitTimeout', 'commandTimeout', 'queueLease', 'claimTtl', 'label'];
+const callKeys = ['ttl', 'waitTimeout', 'autoExtend', 'signal', 'minHold', 'maxHold', 'label'];
+const longestLabel = 100;
 const shortestTtlMs = 100;
 
 /** @throws OptionsError for an unknown option or a wrong value */
 export function resolveLockOptions(raw: RedisLockOptions, name = 'default'): ResolvedLockOptions {
   const where = name === 'default' ? 'RedisLockModule' : `RedisLockModule "${name}"`;
   checkKnownKeys(raw, moduleKeys, where);
-  const { ttl, waitTimeout, queueLease, claimTtl, commandTimeout } = { ...defaults, ...defined(raw) };
+  const { ttl, waitTimeout, queueLease, claimTtl, commandTimeout, label } = { ...defaults, ...defined(raw) };
   const commandTimeoutMs =
     commandTimeout === undefined ? undefined : durationMs(commandTimeout, `${where}.commandTimeout`);
   return Object.freeze({
@@ -64,18 +81,15 @@ export function resolveLockOptions(raw: RedisLockOptions, name = 'default'): Res
     waitTimeoutMs: durationMs(waitTimeout, `${where}.waitTimeout`, { min: 0 }),
     queueLeaseMs: durationMs(queueLease, `${where}.queueLease`, { min: 100 }),
     claimTtlMs: durationMs(claimTtl, `${where}.claimTtl`, { min: 100 }),
+    label: checkLabel(label, `${where}.label`),
     budgetMs: (ttlMs: number) => commandTimeoutMs ?? Math.min(1_000, Math.max(25, Math.floor(ttlMs / 10))),
   });
 }
 
 /** @throws OptionsError for an unknown option or a wrong value */
-export function resolveLockCall(
-  raw: LockCallOptions,
-  fallback: Omit<ResolvedLockCall, 'signal'>,
-  where: string,
-): ResolvedLockCall {
+export function resolveLockCall(raw: LockCallOptions, fallback: LockCallFallback, where: string): ResolvedLockCall {
   checkKnownKeys(raw, callKeys, where);
-  const { ttl, waitTimeout, autoExtend = fallback.autoExtend, signal } = raw;
+  const { ttl, waitTimeout, autoExtend = fallback.autoExtend, signal, minHold, maxHold, label } = raw;
   if (typeof autoExtend !== 'boolean') throw new OptionsError(`${where}.autoExtend`, 'expected true or false.');
   return {
     ttlMs: ttl === undefined ? fallback.ttlMs : lockTtlMs(ttl, `${where}.ttl`),
@@ -83,7 +97,27 @@ export function resolveLockCall(
       waitTimeout === undefined ? fallback.waitTimeoutMs : durationMs(waitTimeout, `${where}.waitTimeout`, { min: 0 }),
     autoExtend,
     signal,
+    ...holdTimes(minHold, maxHold, where),
+    label: label === undefined ? fallback.label : checkLabel(label, `${where}.label`),
   };
+}
+
+function holdTimes(minHold: Duration | undefined, maxHold: Duration | undefined, where: string) {
+  const minHoldMs = minHold === undefined ? 0 : durationMs(minHold, `${where}.minHold`, { min: 0 });
+  const maxHoldMs = maxHold === undefined ? Infinity : lockTtlMs(maxHold, `${where}.maxHold`);
+  if (minHoldMs > maxHoldMs) {
+    throw new OptionsError(`${where}.minHold`, `${minHoldMs} ms is more than maxHold, ${maxHoldMs} ms.`);
+  }
+  return { minHoldMs, maxHoldMs };
+}
+
+function checkLabel(label: string | undefined, option: string): string | undefined {
+  if (label === undefined) return undefined;
+  if (checkText(label, option).length <= longestLabel && !/\p{Surrogate}/u.test(label)) return label;
+  throw new OptionsError(
+    option,
+    `expected at most ${longestLabel} characters of well-formed text, got ${label.length}.`,
+  );
 }
 
 /** A lease shorter than this would be eaten up by the network, the event loop and the margin for drift. */

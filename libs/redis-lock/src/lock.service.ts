@@ -1,12 +1,15 @@
 import type { BeforeApplicationShutdown, OnModuleDestroy } from '@nestjs/common';
 import { InvalidKeyError, type Key, type RedisConnection } from '@redstart/redis-core';
-import { acquireLocks, type AcquireOutcome } from './acquire-locks.js';
+import type { HeldLock } from './held-lock.js';
 import { listKeys, type LockKey } from './keys.js';
+import type { AcquireOutcome } from './lease.js';
 import type { Lock } from './lock.js';
 import { LockNotAcquiredError, LockTimeoutError } from './lock.errors.js';
 import { LockRuntime } from './lock-runtime.js';
+import { acquireMutexes } from './mutex/acquire-mutexes.js';
 import {
   resolveLockCall,
+  type LockCallFallback,
   type LockCallOptions,
   type ResolvedLockCall,
   type ResolvedLockOptions,
@@ -22,6 +25,8 @@ export interface LockState {
   readonly key: string;
   /** Who holds it; `undefined` when another program has written the key. */
   readonly holder: LockHolder | undefined;
+  /** When it was acquired, on the server's clock: as its fencing token tells, so about that time if that clock was ever set back. */
+  readonly since: Date;
   /** How long it is held at most without a renewal; `Infinity` without a lease, which only a foreign program can cause. */
   readonly remainingMs: number;
   /** The last fencing token that was given out. */
@@ -134,11 +139,11 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
     const keys = this.#runtime.keysOf(key);
     const found = await inspect(this.#runtime, keys);
     if (found === undefined) return null;
-    const { owner, leaseMs, fencingToken, waiting } = found;
-    const holder = parseOwner(owner);
+    const { owner, leaseMs, serverMs, fencingToken, waiting } = found;
     return {
       key: keys.holder,
-      holder: holder === undefined ? undefined : { host: holder.host, pid: holder.pid },
+      holder: parseOwner(owner),
+      since: new Date(Math.min(serverMs, Math.floor(fencingToken / 1_000))),
       remainingMs: leaseMs < 0 ? Infinity : leaseMs,
       fencingToken,
       waiting,
@@ -174,14 +179,14 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
     throw new LockTimeoutError(outcome.key, Math.round(clock.now() - startedAt), outcome.holder);
   }
 
-  #attempt(key: LockKey, call: ResolvedLockCall): Promise<AcquireOutcome> {
+  #attempt(key: LockKey, call: ResolvedLockCall): Promise<AcquireOutcome<HeldLock>> {
     const locks = listKeys(key).map((single) => this.#runtime.keysOf(single));
     if (locks.length === 0) throw new InvalidKeyError('A lock needs at least one key.');
-    return acquireLocks(this.#runtime, locks, call);
+    return acquireMutexes(this.#runtime, locks, call);
   }
 
-  #resolve(raw: LockCallOptions, where: string, fallback: Partial<ResolvedLockCall>): ResolvedLockCall {
-    const { ttlMs, waitTimeoutMs } = this.#runtime.options;
-    return resolveLockCall(raw, { ttlMs, waitTimeoutMs, autoExtend: false, ...fallback }, where);
+  #resolve(raw: LockCallOptions, where: string, fallback: Partial<LockCallFallback>): ResolvedLockCall {
+    const { ttlMs, waitTimeoutMs, label } = this.#runtime.options;
+    return resolveLockCall(raw, { ttlMs, waitTimeoutMs, autoExtend: false, label, ...fallback }, where);
   }
 }

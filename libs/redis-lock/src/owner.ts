@@ -5,14 +5,16 @@ import { hostname } from 'node:os';
 export interface LockHolder {
   readonly host: string;
   readonly pid: number;
+  /** What the holder calls itself: the option `label`. */
+  readonly label?: string;
 }
 
 /** 128 random bits in base64url. */
 const tokenLength = 22;
 
 /**
- * An owner is what stands in Redis for one `acquire`: its token, directly followed by the mailbox of its process. So whoever releases a lock
- * knows from the queue alone which channel leads to the next owner.
+ * An owner is what stands in Redis for one `acquire`: its token, directly followed by the mailbox of its process, and by `|` and a label if it has one.
+ * So whoever releases a lock knows from the queue alone which channel leads to the next owner.
  */
 export function newToken(): string {
   return randomBytes(16).toString('base64url');
@@ -24,9 +26,21 @@ export function newMailbox(): string {
   return `${host}:${process.pid}:${randomBytes(6).toString('base64url')}`;
 }
 
+export function newOwner(token: string, mailbox: string, label: string | undefined): string {
+  return token + mailbox + (label === undefined ? '' : `|${encodeURIComponent(label)}`);
+}
+
 /** The holder behind a stored owner, or `undefined` when another program has written the value. */
-export function parseOwner(owner: string): (LockHolder & { readonly token: string }) | undefined {
-  const [, host, pid] = /^([\w.-]+):(\d+):[\w-]+$/.exec(owner.slice(tokenLength)) ?? [];
+export function parseOwner(owner: string): LockHolder | undefined {
+  const [, host, pid, label] = /^([\w.-]+):(\d+):[\w-]+(?:\|(.+))?$/.exec(owner.slice(tokenLength)) ?? [];
   if (host === undefined) return undefined;
-  return { token: owner.slice(0, tokenLength), host, pid: Number(pid) };
+  return { host, pid: Number(pid), ...(label === undefined ? {} : { label: decode(label) }) };
+}
+
+function decode(label: string): string {
+  try {
+    return decodeURIComponent(label);
+  } catch {
+    return label; // Not of our making.
+  }
 }

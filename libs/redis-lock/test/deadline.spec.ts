@@ -2,7 +2,7 @@ import { RedisUnavailableError } from '@redstart/redis-core';
 import { describeOn, eventually, standalone } from '@redstart/redis-testing';
 import type { Lock } from '../src/index.js';
 import { DrivenHost } from './driven-host.js';
-import { deferred, failureOf } from './support.js';
+import { deferred, failureOf, takenOneByOne } from './support.js';
 
 /** A lease less the margin for clocks that differ: 1 % and 2 ms. */
 const surely = (ttlMs: number) => ttlMs * 0.99 - 2;
@@ -76,6 +76,7 @@ describeOn(standalone)('the deadline of a lock', (redis) => {
   });
 
   it('of several locks is counted from when the last of them were asked for', async () => {
+    await takenOneByOne(redis.client(), 'a');
     host.onCall('lock.acquire', async (send, nth) => {
       const answer = await send();
       if (nth > 2) host.clock.advance(200);

@@ -1,6 +1,7 @@
 import { Test } from '@nestjs/testing';
 import {
   getRedisConnectionToken,
+  hashSlot,
   LeaseRenewer,
   ManualClock,
   RedisModule,
@@ -40,7 +41,7 @@ export class DrivenHost implements AsyncDisposable {
   ) {
     Object.defineProperties(connection, {
       clock: { value: this.clock },
-      leases: { value: new LeaseRenewer(this.clock) },
+      leases: { value: new LeaseRenewer(this.clock, connection.cluster ? hashSlot : () => 0) },
     });
     this.#interceptCalls();
     this.#interceptMessages();

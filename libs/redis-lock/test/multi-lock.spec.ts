@@ -2,7 +2,7 @@ import { InvalidKeyError } from '@redstart/redis-core';
 import { LockTimeoutError } from '../src/index.js';
 import { cluster, describeOn, eventually, standalone } from '@redstart/redis-testing';
 import { DrivenHost } from './driven-host.js';
-import { deferred, failureOf, startHost, watch, type Host } from './support.js';
+import { deferred, failureOf, startHost, takenOneByOne, watch, type Host } from './support.js';
 
 describeOn(standalone, cluster)('several locks', (redis) => {
   let host: Host;
@@ -104,6 +104,7 @@ describeOn(standalone, cluster)('several locks', (redis) => {
   it('leaves nothing behind when one is lost while another one is still being asked for', async () => {
     const client = redis.client();
     await using driven = await DrivenHost.start(redis.connection);
+    await takenOneByOne(client, 'a');
     const stranger = `${'d'.repeat(22)}dead-host:1:abcdefgh`;
     const slow = deferred();
     const sent = deferred();
@@ -132,6 +133,7 @@ describeOn(standalone, cluster)('several locks', (redis) => {
   it('gives back what it had when one can not be asked for any more', async () => {
     const client = redis.client();
     await using driven = await DrivenHost.start(redis.connection);
+    await takenOneByOne(client, 'a');
     driven.onCall('lock.acquire', (send, nth) => (nth === 4 ? Promise.reject(new Error('no permission')) : send()));
     const failure = await failureOf(driven.locks.acquire([['a'], ['b']], { ttl: '60s' }));
     expect(failure.message).toBe('no permission');

@@ -172,7 +172,7 @@ describeOn(standalone)('when Redis', (redis) => {
       room = new WaitingRoom(host.connection.subscriber, host.clock, 30_000);
     });
     const comes = async (owner: string) => {
-      const waiter = room.enter(owner, key, channel);
+      const waiter = room.enter({ owner, key, channel });
       room.listen(waiter);
       await eventually(async () => (await listeners()) === 1);
       return waiter;

@@ -1,6 +1,6 @@
 import type { DynamicModule, INestApplicationContext, Provider, Type } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
-import { RedisModule, type RedisModuleOptions } from '@redstart/redis-core';
+import { RedisModule, type RedisClient, type RedisModuleOptions } from '@redstart/redis-core';
 import { RedisLockModule, LockService, type RedisLockOptions } from '../src/index.js';
 
 type Target = Omit<RedisModuleOptions, 'namespace'>;
@@ -58,4 +58,9 @@ export async function failureOf(promise: Promise<unknown>): Promise<Error> {
     throw error;
   }
   throw new Error('It did not reject.');
+}
+
+/** Makes a multi-lock with this key go the long way: somebody who is dead stands in its queue, and only the acquire script finds that out. */
+export async function takenOneByOne(client: RedisClient, key: string): Promise<void> {
+  await client.rpush(`shop:lock:{${key}}:queue`, `${'d'.repeat(22)}dead-host:1:abcdefgh`);
 }

@@ -94,7 +94,7 @@ export class RedisConnection {
         ownerOf: (slot) => ownerOf(this.client, slot),
       },
     );
-    this.leases = new LeaseRenewer(systemClock);
+    this.leases = new LeaseRenewer(systemClock, this.cluster ? hashSlot : () => 0);
     this.#breaker = new Breaker({ ...options.breaker, isOutage });
     this.#watch = new ConnectionWatch(this.client, this.place, { logFirstFailure: options.startup === 'lazy' }, () => {
       this.#breaker.reset();

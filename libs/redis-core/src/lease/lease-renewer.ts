@@ -52,6 +52,7 @@ const longestWindowMs = 20;
  */
 export class LeaseRenewer {
   readonly #clock: Clock;
+  readonly #slotOf: (key: string) => number;
   /**
    * The leases by their period. Within a lane each one is put last whenever its next moment is set, so the first is always the next one due, and nothing
    * has to be sorted or searched.
@@ -59,8 +60,10 @@ export class LeaseRenewer {
   readonly #lanes = new Map<number, Set<Tracked>>();
   #timer: { readonly dueAt: number; readonly cancel: Cancel } | undefined;
 
-  constructor(clock: Clock) {
+  /** @param slotOf leases of one slot are renewed together; where there is only one server, give all of them the same */
+  constructor(clock: Clock, slotOf: (key: string) => number = hashSlot) {
     this.#clock = clock;
+    this.#slotOf = slotOf;
   }
 
   /** How many leases are being renewed. */
@@ -80,7 +83,7 @@ export class LeaseRenewer {
     if (!(everyMs > 0 && everyMs < Infinity)) {
       throw new OptionsError('everyMs', `${quote(everyMs)} is not a number of milliseconds greater than 0.`);
     }
-    const tracked: Tracked = { group, lease, slot: hashSlot(lease.key), everyMs, dueAt: 0, inFlight: false };
+    const tracked: Tracked = { group, lease, slot: this.#slotOf(lease.key), everyMs, dueAt: 0, inFlight: false };
     this.#putLast(tracked, this.#clock.now());
     this.#arm();
     return {

@@ -6,8 +6,8 @@ export type ScriptFlag = 'allow-oom' | 'no-writes' | 'allow-stale' | 'allow-cros
 export interface ScriptDefinition<Result> {
   /** For telemetry and errors, e.g. `lock:release`. */
   readonly name: string;
-  /** How many keys it takes. All of them must hash to one Cluster slot. */
-  readonly keys: number;
+  /** How many keys it takes; `any` when it goes by `#KEYS`. All of them must hash to one Cluster slot. */
+  readonly keys: number | 'any';
   readonly flags?: readonly ScriptFlag[];
   /** The text. Data of users arrives in ARGV, never in the text. */
   readonly lua: string;

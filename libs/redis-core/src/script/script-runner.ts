@@ -123,7 +123,7 @@ async function execute<Result>(
 }
 
 function checkKeyCount(script: Script<unknown>, keys: readonly string[]): void {
-  if (keys.length !== script.keys) {
+  if (script.keys !== 'any' && keys.length !== script.keys) {
     throw new RedisCommandError(`${script.name} takes ${script.keys} keys, got ${keys.length}.`, 'KEYS');
   }
 }

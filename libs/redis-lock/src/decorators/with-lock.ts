@@ -12,7 +12,7 @@ import { resolveLockCall, type LockCallOptions } from '../lock.options.js';
 import type { LockService } from '../lock.service.js';
 import { getLockToken } from '../lock.tokens.js';
 
-export interface WithLockOptions {
+export interface WithLockOptions extends Pick<LockCallOptions, 'minHold' | 'maxHold' | 'label'> {
   /** How long the lock lives without renewal; it is renewed while the method runs. @default that of the module */
   ttl?: Duration;
   /** How long to wait for a held lock. @default that of the module with `onLocked: 'wait'`, otherwise 0 */
@@ -29,7 +29,7 @@ export interface WithLockOptions {
   name?: string;
 }
 
-const known = ['ttl', 'waitTimeout', 'onLocked', 'name'];
+const known = ['ttl', 'waitTimeout', 'minHold', 'maxHold', 'label', 'onLocked', 'name'];
 
 /**
  * Runs the method while holding a lock, as {@link LockService.withLock} does.
@@ -51,7 +51,7 @@ export function WithLock<A extends unknown[] = []>(
   const { name, onLocked: rawOnLocked = 'wait', ...rest } = options;
   const onLocked = checkOneOf(rawOnLocked, '@WithLock(options).onLocked', ['wait', 'skip', 'throw']);
   const call: LockCallOptions = rest;
-  resolveLockCall(call, { ttlMs: 0, waitTimeoutMs: 0, autoExtend: true }, '@WithLock(options)');
+  resolveLockCall(call, { ttlMs: 0, waitTimeoutMs: 0, autoExtend: true, label: undefined }, '@WithLock(options)');
   if (name !== undefined) checkText(name, '@WithLock(options).name');
 
   return bindMethod<LockService, A>({

@@ -1,5 +1,6 @@
 import { defineScript } from '@redstart/redis-core';
 import { scriptKeys, type LockKeys } from '../keys.js';
+import type { AcquireReply } from '../lease.js';
 import type { LockRuntime } from '../lock-runtime.js';
 import { handOffLua } from './hand-off.js';
 
@@ -9,21 +10,8 @@ export interface AcquireRequest {
   /** Take or keep a place in the queue when the lock is held. */
   readonly queue: boolean;
   /** The fencing token is to be at least this, for locks that are taken together. */
-  readonly leastFence?: number;
+  readonly leastFence: number;
 }
-
-export type AcquireReply =
-  | { readonly acquired: true; readonly fencingToken: number }
-  | {
-      readonly acquired: false;
-      /** How long the holder's lease still runs; negative when it has none, which only a foreign program can cause. */
-      readonly leaseMs: number;
-      /** When the server answered, on its own clock. */
-      readonly serverMs: number;
-      readonly holder: string;
-      /** The caller is the next in the queue. */
-      readonly next: boolean;
-    };
 
 /**
  * Takes a free lock, or a place in its queue. To be repeated as often as one likes with the same owner: who holds the lock already gets
@@ -87,7 +75,7 @@ export const acquireScript = defineScript<AcquireReply>({
 
 /** One attempt of `owner`; see {@link acquireScript}. */
 export function acquire(runtime: LockRuntime, keys: LockKeys, request: AcquireRequest): Promise<AcquireReply> {
-  const { owner, ttlMs, queue, leastFence = 0 } = request;
+  const { owner, ttlMs, queue, leastFence } = request;
   const { queueLeaseMs, claimTtlMs } = runtime.options;
   return runtime.run('lock.acquire', ttlMs, acquireScript, scriptKeys(keys), [
     owner,

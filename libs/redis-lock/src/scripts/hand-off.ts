@@ -1,5 +1,5 @@
 /** For how long a fencing counter is remembered without a new grant. Beyond that the server's clock alone keeps tokens rising. */
-const fenceLifetimeMs = 86_400_000;
+export const fenceLifetimeMs = 86_400_000;
 
 /**
  * Lua functions shared by the scripts that give a lock away. They expect KEYS holder, fence, queue, waiters, and these locals
@@ -51,7 +51,7 @@ export const handOffLua = `
           fence = fence or mint(0)
           local message = owner .. ' ' .. text(fence) .. ' ' .. text(ms) .. ' ' .. claimMs .. ' ' .. KEYS[1]
           -- A refusal (no permission for channels) counts as not heard: waiters then look by themselves.
-          local heard = redis.pcall(publish, wake .. string.sub(owner, 23), message)
+          local heard = redis.pcall(publish, wake .. string.match(owner, '^[^|]*', 23), message)
           if type(heard) == 'number' and heard > 0 then
             leave(owner)
             redis.call('SET', KEYS[1], owner, 'PX', claimMs)

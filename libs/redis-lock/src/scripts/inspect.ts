@@ -5,6 +5,7 @@ import type { LockRuntime } from '../lock-runtime.js';
 export interface InspectReply {
   readonly owner: string;
   readonly leaseMs: number;
+  readonly serverMs: number;
   readonly fencingToken: number;
   readonly waiting: number;
 }
@@ -13,7 +14,7 @@ export interface InspectReply {
  * Looks at a lock without changing anything.
  *
  * KEYS  holder, fence, queue, waiters
- * Returns  false free · {owner, lease left in ms, last fencing token, number of live waiters}
+ * Returns  false free · {owner, lease left in ms, server ms, last fencing token, number of live waiters}
  */
 export const inspectScript = defineScript<InspectReply | undefined>({
   name: 'lock:inspect',
@@ -25,14 +26,15 @@ export const inspectScript = defineScript<InspectReply | undefined>({
     local time = redis.call('TIME')
     local ms = string.format('%.0f', math.floor(time[1] * 1000 + time[2] / 1000))
     return {
-      owner, redis.call('PTTL', KEYS[1]), redis.call('GET', KEYS[2]) or 0, redis.call('ZCOUNT', KEYS[4], '(' .. ms, '+inf')
+      owner, redis.call('PTTL', KEYS[1]), ms, redis.call('GET', KEYS[2]) or 0, redis.call('ZCOUNT', KEYS[4], '(' .. ms, '+inf')
     }`,
   parse: (reply) => {
     if (!Array.isArray(reply)) return undefined;
-    const [owner, leaseMs, fencingToken, waiting] = reply as readonly unknown[];
+    const [owner, leaseMs, serverMs, fencingToken, waiting] = reply as readonly unknown[];
     return {
       owner: String(owner),
       leaseMs: Number(leaseMs),
+      serverMs: Number(serverMs),
       fencingToken: Number(fencingToken),
       waiting: Number(waiting),
     };

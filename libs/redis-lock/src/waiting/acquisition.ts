@@ -1,14 +1,11 @@
 import { RedisUnavailableError } from '@redstart/redis-core';
-import type { LockKeys } from '../keys.js';
-import type { LockRuntime } from '../lock-runtime.js';
+import type { AcquireReply, Contender } from '../lease.js';
 import { leaseEnd } from '../lease-time.js';
+import type { LockRuntime } from '../lock-runtime.js';
 import { parseOwner, type LockHolder } from '../owner.js';
-import { acquire, type AcquireReply } from '../scripts/acquire.js';
-import { giveUp } from '../scripts/give-up.js';
 import type { HandOver, Waiter } from './waiter.js';
 
 export interface AcquisitionRequest {
-  readonly owner: string;
   readonly ttlMs: number;
   /** When to give up waiting, on the runtime's clock. In the past: take the lock at once or not at all. */
   readonly waitUntil: number;
@@ -32,7 +29,7 @@ type Held = Extract<AcquireReply, { acquired: false }>;
 const shortestPauseMs = 20;
 
 /**
- * One owner on its way to one lock.
+ * One contender on its way to what it wants.
  *
  * - *asking*: the acquire script is under way. A lost answer or an outage is followed by the same question from the same owner, until Redis has
  *   been silent for too long.
@@ -50,10 +47,10 @@ export class Acquisition {
 
   constructor(
     private readonly runtime: LockRuntime,
-    private readonly keys: LockKeys,
+    private readonly contender: Contender,
     private readonly request: AcquisitionRequest,
   ) {
-    this.#waiter = runtime.waitingRoom.enter(request.owner, keys.holder, keys.wake + runtime.mailbox);
+    this.#waiter = runtime.waitingRoom.enter(contender);
   }
 
   async run(): Promise<AcquisitionResult> {
@@ -102,13 +99,13 @@ export class Acquisition {
   /** Asks Redis, again after an outage. */
   async #ask(): Promise<Granted | undefined> {
     const { clock } = this.runtime;
-    const { owner, ttlMs } = this.request;
+    const { ttlMs } = this.request;
     const silentSince = clock.now();
     for (let pauseMs = shortestPauseMs; ; pauseMs = Math.min(pauseMs * 2, 500)) {
       const askedAt = clock.now();
       try {
         this.#waiter.startLooking();
-        const reply = await acquire(this.runtime, this.keys, { owner, ttlMs, queue: this.#waits });
+        const reply = await this.contender.acquire(this.#waits);
         if (reply.acquired) {
           return { fencingToken: reply.fencingToken, validUntil: leaseEnd(askedAt, ttlMs), claimed: false };
         }
@@ -172,7 +169,6 @@ export class Acquisition {
   #clearUp(): void {
     const inQueue = this.#waits && this.#queued !== undefined;
     if (!inQueue && !this.#unanswered) return;
-    const { owner, ttlMs } = this.request;
-    this.runtime.insist(() => giveUp(this.runtime, this.keys, owner, ttlMs), ttlMs);
+    this.runtime.insist(() => this.contender.giveUp(), this.request.ttlMs);
   }
 }

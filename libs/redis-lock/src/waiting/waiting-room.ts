@@ -1,4 +1,5 @@
 import type { Cancel, Clock, SubscriberHub, Subscription } from '@redstart/redis-core';
+import type { Contender } from '../lease.js';
 import { Waiter } from './waiter.js';
 
 interface Ear {
@@ -36,7 +37,7 @@ export class WaitingRoom {
     return this.#waiters.size;
   }
 
-  enter(owner: string, key: string, channel: string): Waiter {
+  enter({ owner, key, channel }: Pick<Contender, 'owner' | 'key' | 'channel'>): Waiter {
     const waiter = new Waiter(owner, key, channel, this.clock);
     this.#waiters.set(owner, waiter);
     return waiter;

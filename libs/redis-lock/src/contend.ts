@@ -1,0 +1,54 @@
+import { HeldLock } from './held-lock.js';
+import type { AcquireOutcome, Contender } from './lease.js';
+import type { LockRuntime } from './lock-runtime.js';
+import type { ResolvedLockCall } from './lock.options.js';
+import { newOwner, newToken } from './owner.js';
+import { Acquisition } from './waiting/acquisition.js';
+
+/** Who calls, and until when: the same for everything that one call takes. */
+export interface Attempt {
+  readonly token: string;
+  readonly owner: string;
+  /** On the runtime's clock; `-Infinity` takes it at once or not at all. */
+  readonly waitUntil: number;
+}
+
+/** A new owner for one call. Its token is repeated with every command of the call, and never used again. */
+export function newAttempt(runtime: LockRuntime, { label, waitTimeoutMs }: ResolvedLockCall): Attempt {
+  const token = newToken();
+  const owner = newOwner(token, runtime.mailbox, label);
+  return { token, owner, waitUntil: waitTimeoutMs === 0 ? -Infinity : runtime.clock.now() + waitTimeoutMs };
+}
+
+/** Brings one contender to what it wants, and watches over it from then on. */
+export async function contend(
+  runtime: LockRuntime,
+  contender: Contender,
+  { token, waitUntil }: Attempt,
+  call: ResolvedLockCall,
+): Promise<AcquireOutcome<HeldLock>> {
+  const { ttlMs, autoExtend, signal } = call;
+  const result = await new Acquisition(runtime, contender, { ttlMs, waitUntil, signal }).run();
+  if (result.granted === undefined) return { lock: undefined, key: contender.key, holder: result.holder };
+  const { fencingToken, validUntil, claimed } = result.granted;
+  const lock = new HeldLock(runtime, {
+    parts: [contender],
+    token,
+    fencingToken,
+    ttlMs,
+    validUntil,
+    autoExtend,
+    ...holdLimits(runtime, call),
+  });
+  if (claimed) lock.confirm();
+  return { lock };
+}
+
+/** From now, since that is when the caller learns that it holds the lock. */
+export function holdLimits(
+  { clock }: LockRuntime,
+  { minHoldMs, maxHoldMs }: ResolvedLockCall,
+): { readonly minHoldUntil: number; readonly maxHoldUntil: number } {
+  const now = clock.now();
+  return { minHoldUntil: minHoldMs === 0 ? -Infinity : now + minHoldMs, maxHoldUntil: now + maxHoldMs };
+}

@@ -1,0 +1,159 @@
+import { hashSlot, RedisUnavailableError } from '@redstart/redis-core';
+import { contend, holdLimits, newAttempt, type Attempt } from '../contend.js';
+import { HeldLock } from '../held-lock.js';
+import type { LockKeys } from '../keys.js';
+import type { AcquireOutcome } from '../lease.js';
+import { leaseEnd } from '../lease-time.js';
+import { LockLostError } from '../lock.errors.js';
+import type { LockRuntime } from '../lock-runtime.js';
+import type { ResolvedLockCall } from '../lock.options.js';
+import { parseOwner } from '../owner.js';
+import { acquireAll } from '../scripts/acquire-all.js';
+import { Mutex } from './mutex.js';
+
+/** Takes one lock, or all of several, or none. Everything of one call bears one token. */
+export async function acquireMutexes(
+  runtime: LockRuntime,
+  locks: readonly LockKeys[],
+  call: ResolvedLockCall,
+): Promise<AcquireOutcome<HeldLock>> {
+  const attempt = newAttempt(runtime, call);
+  const parts = inOrder(locks).map((keys) => new Mutex(runtime, keys, attempt.owner, call.ttlMs));
+  const [first, ...more] = parts;
+  if (first === undefined) throw new RangeError('acquireMutexes needs at least one lock.');
+  return more.length === 0 ? contend(runtime, first, attempt, call) : takeAll(runtime, parts, attempt, call);
+}
+
+/** Sorted, so that two calls never wait for each other in a circle, and each key once. */
+function inOrder(locks: readonly LockKeys[]): LockKeys[] {
+  const byKey = new Map(locks.map((keys) => [keys.holder, keys]));
+  return [...byKey.values()].sort((a, b) => (a.holder < b.holder ? -1 : 1));
+}
+
+/** By one script, where their keys share a slot and all are free; else one by one. */
+async function takeAll(
+  runtime: LockRuntime,
+  parts: readonly Mutex[],
+  attempt: Attempt,
+  call: ResolvedLockCall,
+): Promise<AcquireOutcome<HeldLock>> {
+  call.signal?.throwIfAborted();
+  if (!shareSlot(runtime, parts)) return takeOneByOne(runtime, parts, attempt, call);
+  try {
+    const outcome = await takeAtOnce(runtime, parts, attempt, call);
+    if (outcome !== undefined) return outcome;
+  } catch (error) {
+    if (!(error instanceof RedisUnavailableError) || error.outcome === 'not-executed') throw error;
+    return takeUncertain(runtime, parts, attempt, call);
+  }
+  return takeOneByOne(runtime, parts, attempt, call);
+}
+
+/** The script may have been carried out. The same owner asks again, with the patience that an outage is due, and leaves nothing when it fails. */
+async function takeUncertain(
+  runtime: LockRuntime,
+  parts: readonly Mutex[],
+  attempt: Attempt,
+  call: ResolvedLockCall,
+): Promise<AcquireOutcome<HeldLock>> {
+  let taken = false;
+  try {
+    const outcome = await takeOneByOne(runtime, parts, attempt, call);
+    taken = outcome.lock !== undefined;
+    return outcome;
+  } finally {
+    if (!taken) for (const part of parts) runtime.insist(() => part.giveUp(), call.ttlMs);
+  }
+}
+
+function shareSlot({ connection }: LockRuntime, parts: readonly Mutex[]): boolean {
+  return !connection.cluster || new Set(parts.map(({ key }) => hashSlot(key))).size === 1;
+}
+
+/** @returns `undefined` when somebody has to be waited for, or may have to be */
+async function takeAtOnce(
+  runtime: LockRuntime,
+  parts: readonly Mutex[],
+  attempt: Attempt,
+  call: ResolvedLockCall,
+): Promise<AcquireOutcome<HeldLock> | undefined> {
+  const sentAt = runtime.clock.now();
+  const keys = parts.map((part) => part.keys);
+  const reply = await acquireAll(runtime, keys, attempt.owner, call.ttlMs);
+  if (reply.acquired) return { lock: hold(runtime, parts, attempt, call, reply.fencingToken, sentAt) };
+  if (reply.holder === undefined || attempt.waitUntil > -Infinity) return undefined;
+  return { lock: undefined, key: parts[reply.at]?.key ?? '', holder: parseOwner(reply.holder) };
+}
+
+/**
+ * In sorted order; the ones that are held already are renewed meanwhile. In the end all of them get a full lease and the highest fencing token
+ * among them, so that the one token of the lock is good for every key.
+ */
+async function takeOneByOne(
+  runtime: LockRuntime,
+  parts: readonly Mutex[],
+  attempt: Attempt,
+  call: ResolvedLockCall,
+): Promise<AcquireOutcome<HeldLock>> {
+  const taken: HeldLock[] = [];
+  const step = { ...call, autoExtend: true, minHoldMs: 0, maxHoldMs: Infinity };
+  try {
+    for (const part of parts) {
+      const outcome = await contend(runtime, part, attempt, step);
+      if (outcome.lock === undefined) {
+        await rollBack(taken);
+        return outcome;
+      }
+      taken.push(outcome.lock);
+    }
+    return { lock: await unite(runtime, parts, taken, attempt, call) };
+  } catch (error) {
+    await rollBack(taken);
+    throw error;
+  }
+}
+
+async function unite(
+  runtime: LockRuntime,
+  parts: readonly Mutex[],
+  taken: readonly HeldLock[],
+  attempt: Attempt,
+  call: ResolvedLockCall,
+): Promise<HeldLock> {
+  const leastFence = Math.max(...taken.map((lock) => lock.fencingToken));
+  const sentAt = runtime.clock.now();
+  // All of them are waited for: an acquire that is still under way would undo the roll-back of its key.
+  const outcomes = await Promise.allSettled(parts.map((part) => part.acquire(false, leastFence)));
+  const fences = outcomes.map((outcome, index) => {
+    if (outcome.status === 'rejected') throw outcome.reason;
+    const reply = outcome.value;
+    if (!reply.acquired) throw new LockLostError(parts[index]?.key ?? '', 'taken');
+    return reply.fencingToken;
+  });
+  taken.forEach((lock) => {
+    lock.assertHeld();
+  });
+  taken.forEach((lock) => {
+    lock.dismiss();
+  });
+  return hold(runtime, parts, attempt, call, Math.max(...fences), sentAt);
+}
+
+function hold(
+  runtime: LockRuntime,
+  parts: readonly Mutex[],
+  { token }: Attempt,
+  call: ResolvedLockCall,
+  fencingToken: number,
+  sentAt: number,
+): HeldLock {
+  const { ttlMs, autoExtend } = call;
+  const validUntil = leaseEnd(sentAt, ttlMs);
+  const limits = holdLimits(runtime, call);
+  return new HeldLock(runtime, { parts, token, fencingToken, ttlMs, validUntil, autoExtend, ...limits });
+}
+
+/** Best effort: what can't be given back now lapses with its lease, and the reason for the roll-back matters more. */
+async function rollBack(taken: readonly HeldLock[]): Promise<void> {
+  await Promise.allSettled(taken.map((lock) => lock.release()));
+}

@@ -1,0 +1,72 @@
+import { hashSlot } from '@redstart/redis-core';
+import type { LockRuntime } from '../lock-runtime.js';
+import { extendAll, type ExtendEntry } from '../scripts/extend.js';
+
+interface Pending extends ExtendEntry {
+  readonly resolve: (extended: boolean) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** As many keys as one script may take, so that it never holds up the server. */
+const largestBatch = 100;
+
+/**
+ * Sends extensions of leases: by itself when a user asks for one, with few scripts for all that the renewer picks up {@link together}.
+ *
+ * One that fails, because its key is not a string for instance, fails alone.
+ */
+export class Extensions {
+  /** The scripts to come, by slot and ttl: one node and one budget for all of a script. Only while being collected. */
+  #collected: Map<string, Pending[]> | undefined;
+
+  constructor(private readonly runtime: LockRuntime) {}
+
+  /**
+   * @returns whether the owner still held the lock
+   * @throws RedisUnavailableError · RedisCommandError
+   */
+  extend(entry: ExtendEntry): Promise<boolean> {
+    return new Promise<boolean>((resolve, reject) => {
+      const pending = { ...entry, resolve, reject };
+      if (this.#collected === undefined) void this.#send([pending]);
+      else this.#collect(this.#collected, pending);
+    });
+  }
+
+  /** Runs `work`, and sends whatever it wants extended before it returns in as few scripts as possible. */
+  together<T>(work: () => T): T {
+    const collected = (this.#collected = new Map<string, Pending[]>());
+    try {
+      return work();
+    } finally {
+      this.#collected = undefined;
+      for (const batch of collected.values()) void this.#send(batch);
+    }
+  }
+
+  #collect(collected: Map<string, Pending[]>, pending: Pending): void {
+    const slot = this.runtime.connection.cluster ? hashSlot(pending.key) : 0;
+    const group = `${slot}:${pending.ttlMs}`;
+    const batch = collected.get(group) ?? [];
+    batch.push(pending);
+    collected.set(group, batch);
+    if (batch.length < largestBatch) return;
+    collected.delete(group);
+    void this.#send(batch);
+  }
+
+  async #send(batch: readonly Pending[]): Promise<void> {
+    const [first] = batch;
+    if (first === undefined) return;
+    try {
+      const outcomes = await extendAll(this.runtime, batch, first.ttlMs);
+      batch.forEach(({ resolve, reject }, index) => {
+        const outcome = outcomes[index];
+        if (typeof outcome === 'boolean') resolve(outcome);
+        else reject(outcome);
+      });
+    } catch (error) {
+      for (const { reject } of batch) reject(error);
+    }
+  }
+}
