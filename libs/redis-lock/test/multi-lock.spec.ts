@@ -1,4 +1,4 @@
-import { InvalidKeyError } from '@redstart/redis-core';
+import { InvalidKeyError, RedisUnavailableError } from '@redstart/redis-core';
 import { LockTimeoutError } from '../src/index.js';
 import { cluster, describeOn, eventually, standalone } from '@redstart/redis-testing';
 import { DrivenHost } from './driven-host.js';
@@ -139,5 +139,84 @@ describeOn(standalone, cluster)('several locks', (redis) => {
     expect(failure.message).toBe('no permission');
     expect(await client.exists('shop:lock:{a}')).toBe(0);
     expect(await client.exists('shop:lock:{b}')).toBe(0);
+  });
+});
+
+describeOn(standalone)('several locks in one slot', (redis) => {
+  let host: DrivenHost;
+  let other: DrivenHost;
+  beforeEach(async () => {
+    host = await DrivenHost.start(redis.connection);
+    other = await DrivenHost.start(redis.connection);
+  });
+  afterEach(async () => {
+    await host[Symbol.asyncDispose]();
+    await other[Symbol.asyncDispose]();
+  });
+  const holders = () => redis.client().mget('shop:lock:{a}', 'shop:lock:{b}', 'shop:lock:{c}');
+  const all = [['a'], ['b'], ['c']];
+
+  it('are taken by one script, with a fencing token that none of them has seen', async () => {
+    const ahead = Date.now() * 1_000 + 60_000_000;
+    await redis.client().set('shop:lock:{b}:fence', ahead, 'PX', 60_000);
+    await using lock = await host.locks.acquire(all, { ttl: '10s' });
+    expect([...host.calls]).toEqual([['lock.acquire-all', 1]]);
+    expect(lock.fencingToken).toBe(ahead + 1);
+    expect(await redis.client().mget('shop:lock:{a}:fence', 'shop:lock:{c}:fence')).toEqual(
+      [lock.fencingToken, lock.fencingToken].map(String),
+    );
+    for (const key of lock.keys) {
+      expect(await redis.client().pttl(key)).toBeGreaterThan(9_000);
+      expect(await redis.client().pttl(`${key}:fence`)).toBeGreaterThan(80_000_000);
+    }
+    expect(lock.remainingMs).toBe(10_000 * 0.99 - 2);
+  });
+
+  it('are refused by one script, which changes nothing, when one is held', async () => {
+    await using held = await other.locks.acquire('b');
+    expect(await host.locks.tryAcquire(all)).toBeNull();
+    expect([...host.calls]).toEqual([['lock.acquire-all', 1]]);
+    expect(await holders()).toEqual([null, expect.stringContaining(held.token), null]);
+    const outcome = await host.locks.tryWithLock(all, {}, () => Promise.resolve());
+    expect(outcome).toEqual({ ran: false, key: 'shop:lock:{b}' });
+  });
+
+  it('do not pass by those who wait for one of them', async () => {
+    const held = await other.locks.acquire('b');
+    const waiting = other.locks.acquire('b');
+    await eventually(async () => {
+      expect((await host.locks.inspect('b'))?.waiting).toBe(1);
+    });
+    // Held by nobody for a moment, as after the end of a lease; the one in the queue has not looked yet.
+    await redis.client().del('shop:lock:{b}');
+    expect(await host.locks.tryAcquire(all)).toBeNull();
+    expect(await holders()).toEqual([null, expect.any(String), null]);
+    await (await waiting).release();
+    await held.release();
+    await using lock = await host.locks.acquire(all);
+    expect(lock.isHeld).toBe(true);
+  });
+
+  it('are recognised when the answer gets lost, and given back when it is all in vain', async () => {
+    const lostAnswer = async <T>(send: () => Promise<T>): Promise<T> => {
+      await send();
+      throw new RedisUnavailableError('lock.acquire-all: no answer', 'unknown');
+    };
+    host.onCall('lock.acquire-all', lostAnswer);
+    const lock = await host.locks.acquire(all);
+    expect(await holders()).toEqual(Array(3).fill(expect.stringContaining(lock.token)));
+    await lock.release();
+
+    host.onCall('lock.acquire', () => Promise.reject(new Error('no permission')));
+    expect((await failureOf(host.locks.acquire(all))).message).toBe('no permission');
+    await eventually(async () => {
+      expect(await holders()).toEqual([null, null, null]);
+    });
+  });
+
+  it('ask for nothing when the signal was aborted before', async () => {
+    const reason = new Error('not any more');
+    expect(await failureOf(host.locks.acquire(all, { signal: AbortSignal.abort(reason) }))).toBe(reason);
+    expect(host.calls.size).toBe(0);
   });
 });
