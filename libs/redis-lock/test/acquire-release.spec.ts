@@ -1,9 +1,13 @@
 import { OptionsError } from '@redstart/redis-core';
 import { LockLostError, LockTimeoutError, LockError } from '../src/index.js';
-import { cluster, describeOn, eventually, standalone } from '@redstart/redis-testing';
+import { cluster, describeOn, eventually, sentinel, standalone } from '@redstart/redis-testing';
 import { failureOf, startHost, type Host } from './support.js';
 
-describeOn(standalone, cluster)('acquire and release', (redis) => {
+describeOn(
+  standalone,
+  sentinel,
+  cluster,
+)('acquire and release', (redis) => {
   let host: Host;
   let other: Host;
   beforeAll(async () => {

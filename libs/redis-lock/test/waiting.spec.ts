@@ -1,8 +1,12 @@
 import { LockNotAcquiredError, type Lock } from '../src/index.js';
-import { cluster, describeOn, eventually, standalone } from '@redstart/redis-testing';
+import { cluster, describeOn, eventually, sentinel, standalone } from '@redstart/redis-testing';
 import { failureOf, startHost, watch, type Host } from './support.js';
 
-describeOn(standalone, cluster)('waiting', (redis) => {
+describeOn(
+  standalone,
+  sentinel,
+  cluster,
+)('waiting', (redis) => {
   let hosts: [Host, Host];
   beforeAll(async () => {
     hosts = [await startHost(redis.connection), await startHost(redis.connection)];
