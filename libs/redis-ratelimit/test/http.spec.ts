@@ -16,7 +16,8 @@ import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { RedisModule } from '@redstart/redis-core';
-import { describeOn, standalone } from '@redstart/redis-testing';
+import { cluster, describeOn, standalone } from '@redstart/redis-testing';
+import { Cluster } from 'ioredis';
 import {
   all,
   by,
@@ -172,7 +173,7 @@ const adapters: [string, () => ExpressAdapter | FastifyAdapter][] = [
   ['Fastify', () => new FastifyAdapter()],
 ];
 
-describeOn(standalone)('limited routes', (redis) => {
+describeOn(standalone, cluster)('limited routes', (redis) => {
   describe.each(adapters)('on %s', (_, adapter) => {
     let app: INestApplication;
     let url: string;
@@ -288,7 +289,10 @@ describeOn(standalone)('limited routes', (redis) => {
       expect(denied.status).toBe(429);
       expect(denied.headers.get('ratelimit-policy')).toContain('"ScopedController.once";q=1;w=3600');
       expect((await get('/scoped/once', { 'x-api-key': 'another' }, 'POST')).status).toBe(201);
-      const keys = await redis.client().keys('*');
+      const client = redis.client();
+      await client.ping(); // so that a Cluster knows its nodes
+      const nodes = client instanceof Cluster ? client.nodes('master') : [client];
+      const keys = (await Promise.all(nodes.map((node) => node.keys('*')))).flat();
       expect(keys.filter((key) => key.includes('once'))).toHaveLength(2);
       expect(keys.join()).not.toContain('secret');
     });

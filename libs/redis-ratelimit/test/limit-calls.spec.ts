@@ -1,7 +1,7 @@
 import { Injectable, Module, Scope } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import { UnboundMethodError } from '@redstart/redis-core';
-import { describeOn, standalone } from '@redstart/redis-testing';
+import { cluster, describeOn, standalone } from '@redstart/redis-testing';
 import { firstValueFrom, Observable, of } from 'rxjs';
 import { LimitCalls, RateLimitExceededError, RateLimitKeyMissingError, RateLimitService } from '../src/index.js';
 import { startApp, type TestApp } from './test-app.js';
@@ -45,7 +45,7 @@ class ScopedService {
 @Module({ providers: [QuoteService, ScopedService], exports: [QuoteService] })
 class QuoteModule {}
 
-describeOn(standalone)('@LimitCalls', (redis) => {
+describeOn(standalone, cluster)('@LimitCalls', (redis) => {
   let app: TestApp;
   let quotes: QuoteService;
 
