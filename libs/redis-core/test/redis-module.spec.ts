@@ -230,6 +230,46 @@ describe('a feature module', () => {
     await nothingIsOpen();
   });
 
+  describe('that needs several connections', () => {
+    class Choir {
+      constructor(readonly connections: readonly RedisConnection[]) {}
+    }
+    @Module({})
+    class ChoirModule {}
+    const choir = (...connections: string[]) =>
+      featureModule<object, Choir>({
+        module: ChoirModule,
+        token: (name = 'default') => Symbol.for(`Choir "${name}"`),
+        service: Choir,
+        connections,
+        create: (first, _options, _name, all) => {
+          expect(all[0]).toBe(first);
+          return new Choir(all);
+        },
+      }).forRoot({});
+    const named = (name: string) => RedisModule.forRoot({ name, namespace: 'a', url: server.url });
+
+    it('gets them in the order of their names, whatever the order of the modules, and the default one need not exist', async () => {
+      const app = await boot(choir('b', 'c', 'a'), named('a'), named('b'), named('c'));
+      expect(app.get(Choir).connections.map(({ name }) => name)).toEqual(['b', 'c', 'a']);
+      await app.close();
+    });
+
+    it('refuses an unknown one at boot, and lists the known ones', async () => {
+      const error = await rejectionOf(boot(named('a'), named('b'), choir('a', 'bb')));
+      expect(String(error)).toMatch(
+        /ChoirModule "default": there is no Redis connection "bb".*Known connections: a, b\./,
+      );
+      await nothingIsOpen();
+    });
+
+    it('refuses to have none', async () => {
+      const error = await rejectionOf(boot(named('a'), choir()));
+      expect(String(error)).toMatch(/ChoirModule "default": needs at least one connection/);
+      await nothingIsOpen();
+    });
+  });
+
   it('that was forgotten is a boot error naming the class and what to import', async () => {
     @Injectable()
     class Lobby {

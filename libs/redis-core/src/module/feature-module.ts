@@ -23,8 +23,18 @@ export interface FeatureModuleDefinition<Raw extends object, Service extends obj
   readonly token: (name?: string) => symbol;
   /** The service's class: a second token for the service of the name `default`. */
   readonly service: Type<Service>;
-  /** Checks the raw options and builds the service. Called once per module. */
-  readonly create: (connection: RedisConnection, options: Raw, name: string) => Service;
+  /**
+   * The connections to use, for a service that needs several: independent nodes, for instance. They take the place of `connection`.
+   * @default the one that `connection` names
+   */
+  readonly connections?: readonly string[];
+  /** Checks the raw options and builds the service. Called once per module. `connection` is the first of `connections`, which are in the order of their names above. */
+  readonly create: (
+    connection: RedisConnection,
+    options: Raw,
+    name: string,
+    connections: readonly RedisConnection[],
+  ) => Service;
   /** Further providers that need the service, e.g. a guard. They are exported as well. */
   readonly providers?: (name: string) => Provider[];
 }
@@ -62,22 +72,30 @@ function describe<Raw extends object, Service extends object>(
 ): DynamicModule {
   const where = definition.module.name;
   const name = checkText(identity.name ?? 'default', `${where}.name`);
-  const connection = checkText(identity.connection ?? defaultConnectionName, `${where}.connection`);
+  const names = definition.connections ?? [
+    checkText(identity.connection ?? defaultConnectionName, `${where}.connection`),
+  ];
   const token = definition.token(name);
   const further = definition.providers?.(name) ?? [];
   const service: Provider[] = [
     {
       provide: token,
       useFactory: (
-        redis: RedisConnection | undefined,
         connections: RedisConnections,
         modules: ModulesContainer,
         options: Raw,
+        ...found: (RedisConnection | undefined)[]
       ) => {
         try {
           refuseTwice(modules, token, where, name);
-          if (redis === undefined) throw connections.unknown(`${where} "${name}"`, connection);
-          return definition.create(redis, options, name);
+          const used = names.map((connection, index) => {
+            const redis = found[index];
+            if (redis === undefined) throw connections.unknown(`${where} "${name}"`, connection);
+            return redis;
+          });
+          const [first] = used;
+          if (first === undefined) throw new OptionsError(`${where} "${name}"`, 'needs at least one connection.');
+          return definition.create(first, options, name, used);
         } catch (error) {
           // Nest calls no hook of an application whose building failed: what has connected would stay open. Not waited for, since what is
           // still connecting would fail of it before us, and hide the reason.
@@ -86,10 +104,10 @@ function describe<Raw extends object, Service extends object>(
         }
       },
       inject: [
-        { token: getRedisConnectionToken(connection), optional: true },
         RedisConnections,
         ModulesContainer,
         optionsToken,
+        ...names.map((connection) => ({ token: getRedisConnectionToken(connection), optional: true })),
       ],
     },
     ...(name === 'default' ? [{ provide: definition.service, useExisting: token }] : []),
