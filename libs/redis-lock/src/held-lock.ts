@@ -2,13 +2,15 @@ import { RedisUnavailableError, type Cancel, type Duration, type Renewal } from 
 import type { Lease } from './lease.js';
 import { leaseEnd } from './lease-time.js';
 import type { Lock } from './lock.js';
-import { LockLostError, type LockLossReason } from './lock.errors.js';
+import { isOutOfReach, LockLostError, type LockLossReason } from './lock.errors.js';
 import type { LockRuntime } from './lock-runtime.js';
 import { lockTtlMs } from './lock.options.js';
 
 export interface HeldLockState {
   /** What it consists of: one, or all of a multi-lock. They are held together or not at all. */
   readonly parts: readonly Lease[];
+  /** The Redis keys that are locked, where a part stands for several. @default the key of each part */
+  readonly keys?: readonly string[];
   readonly token: string;
   readonly fencingToken: number;
   readonly ttlMs: number;
@@ -59,7 +61,7 @@ export class HeldLock implements Lock {
     this.#minHoldUntil = state.minHoldUntil;
     this.#maxHoldUntil = state.maxHoldUntil;
     this.#validUntil = state.validUntil;
-    this.keys = Object.freeze(state.parts.map(({ key }) => key));
+    this.keys = Object.freeze(state.keys ?? state.parts.map(({ key }) => key));
     this.key = this.keys[0] ?? '';
     this.token = state.token;
     this.fencingToken = state.fencingToken;
@@ -158,7 +160,7 @@ export class HeldLock implements Lock {
     const extended = await Promise.all(this.#parts.map((part) => part.extend(ttlMs)));
     if (!this.isHeld) return; // Too late: the signal has aborted already, or the holder has let go.
     if (extended.includes(false)) {
-      this.#lose('taken');
+      this.#lose(this.#lossReason ?? 'taken');
       return;
     }
     if (sentAt < this.#latestSentAt) {
@@ -212,7 +214,11 @@ export class HeldLock implements Lock {
   }
 
   get #lossByClock(): LockLossReason {
-    return this.#runtime.clock.now() >= this.#maxHoldUntil ? 'max-hold' : 'deadline';
+    return this.#runtime.clock.now() >= this.#maxHoldUntil ? 'max-hold' : (this.#lossReason ?? 'deadline');
+  }
+
+  get #lossReason(): LockLossReason | undefined {
+    return this.#parts.find(({ lossReason }) => lossReason !== undefined)?.lossReason;
   }
 
   #setDeadline(until: number): void {
@@ -231,5 +237,5 @@ export class HeldLock implements Lock {
 
 /** Published on `redstart:operation` already. Anything else than an outage is passed on: the renewer logs it, the shutdown fails of it. */
 function ignoreOutage(error: unknown): void {
-  if (!(error instanceof RedisUnavailableError)) throw error;
+  if (!isOutOfReach(error)) throw error;
 }

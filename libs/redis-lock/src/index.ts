@@ -1,4 +1,9 @@
-export { RedisLockModule, type RedisLockModuleAsyncOptions, type RedisLockModuleOptions } from './lock.module.js';
+export {
+  RedisLockModule,
+  type RedisLockModuleAsyncOptions,
+  type RedisLockModuleIdentity,
+  type RedisLockModuleOptions,
+} from './lock.module.js';
 export type { LockCallOptions, RedisLockOptions } from './lock.options.js';
 export { getLockToken, InjectLock } from './lock.tokens.js';
 export { LockService, type LockState } from './lock.service.js';
@@ -11,6 +16,8 @@ export {
   LockError,
   LockLostError,
   LockNotAcquiredError,
+  LockQuorumError,
   LockTimeoutError,
   type LockLossReason,
+  type QuorumShortage,
 } from './lock.errors.js';

@@ -38,6 +38,11 @@ export function scriptKeys({ holder, fence, queue, waiters }: LockKeys): string[
   return [holder, fence, queue, waiters];
 }
 
+/** Without the queue, for scripts that know none: see `quorum/`. */
+export function fencedKeys({ holder, fence }: LockKeys): string[] {
+  return [holder, fence];
+}
+
 /** Splits what a user locks into single keys: see {@link LockKey}. */
 export function listKeys(key: LockKey): readonly Key[] {
   return isList(key) ? key : [key];

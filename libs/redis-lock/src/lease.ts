@@ -1,3 +1,4 @@
+import type { LockLossReason } from './lock.errors.js';
 import type { LockHolder } from './owner.js';
 
 /**
@@ -22,6 +23,8 @@ export interface Lease {
    * @throws RedisUnavailableError when Redis can't tell
    */
   release(keepMs: number): Promise<boolean>;
+  /** Why it is lost, if it is, where the lease knows better than Redis' answer and the clock tell. */
+  readonly lossReason?: LockLossReason | undefined;
   /** Leaves no trace of the owner: it neither has it any longer, nor waits for it. */
   giveUp(): Promise<unknown>;
 }

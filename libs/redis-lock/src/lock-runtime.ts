@@ -30,10 +30,12 @@ export class LockRuntime {
   readonly renewals: RenewalGroup<HeldLock> = {
     // Each by itself: one that fails must not have the others taken for finished.
     renew: async (locks) => {
-      await this.extensions.together(() => Promise.all(locks.map((lock) => this.#renew(lock))));
+      await this.#together(() => Promise.all(locks.map((lock) => this.#renew(lock))));
     },
   };
   readonly extensions = new Extensions(this);
+  /** Of a quorum: each with a connection of its own, this one the first. Otherwise it is the only one. */
+  readonly nodes: readonly LockRuntime[];
   readonly #logger = new Logger('RedisLock');
   readonly #duties = new Set<Promise<void>>();
   #closing = false;
@@ -41,7 +43,9 @@ export class LockRuntime {
   constructor(
     readonly connection: RedisConnection,
     readonly options: ResolvedLockOptions,
+    otherNodes: readonly RedisConnection[] = [],
   ) {
+    this.nodes = [this, ...otherNodes.map((node) => new LockRuntime(node, options))];
     this.clock = connection.clock;
     this.waitingRoom = new WaitingRoom(connection.subscriber, this.clock, connection.cluster ? lingerMs : Infinity);
   }
@@ -82,6 +86,15 @@ export class LockRuntime {
   async finishDuties(): Promise<void> {
     this.#closing = true;
     await Promise.all(this.#duties);
+  }
+
+  #together<T>(work: () => T): T {
+    return this.nodes.reduce(
+      (inner, { extensions }) =>
+        () =>
+          extensions.together(inner),
+      work,
+    )();
   }
 
   async #renew(lock: HeldLock): Promise<void> {

@@ -1,4 +1,4 @@
-import { RedstartError, type ErrorResponse } from '@redstart/redis-core';
+import { RedisUnavailableError, RedstartError, type ErrorResponse } from '@redstart/redis-core';
 import type { LockHolder } from './owner.js';
 
 /** The base of everything that a lock can refuse. Redis being out of reach is a `RedisUnavailableError` instead. */
@@ -62,16 +62,19 @@ export class LockNotAcquiredError extends LockError {
  * Why a lock is not held any more.
  * - `deadline`: its lease may have lapsed before a renewal was confirmed, by this process' own clock.
  * - `taken`: Redis says that it belongs to somebody else, or to nobody: it lapsed, was deleted or released by force, or Redis lost it.
+ * - `quorum`: too few nodes confirm it (`nodes`): they say that it is not ours any more, or could not be reached until its lease may have lapsed.
  * - `released`: it was released by its own holder.
  * - `max-hold`: it was held for as long as `maxHold` allows.
  * - `shutdown`: the application ended while it was held.
  */
-export type LockLossReason = 'deadline' | 'taken' | 'released' | 'max-hold' | 'shutdown';
+export type LockLossReason = 'deadline' | 'taken' | 'quorum' | 'released' | 'max-hold' | 'shutdown';
 
 const lossText: Record<LockLossReason, string> = {
   deadline:
     'its lease was not renewed in time, so somebody else may hold it. Redis was slow, the event loop stalled, or the work outlasted the ttl; raise ttl or set autoExtend.',
   taken: 'Redis says that it is not ours any more: it lapsed, was released by force, or Redis lost it.',
+  quorum:
+    'too few nodes confirm it, so somebody else may hold it. They say that it is not ours any more, or could not be reached in time.',
   released: 'it was released already.',
   'max-hold': 'it was held for as long as maxHold allows. Raise maxHold, or look for what keeps the work from ending.',
   shutdown: 'the application is shutting down.',
@@ -100,6 +103,63 @@ export class LockLostError extends LockError {
       detail: 'It is not certain whether this was done. Look before you try again.',
     };
   }
+}
+
+/** How a quorum was missed. */
+export interface QuorumShortage {
+  /** How many nodes have to agree. */
+  readonly needed: number;
+  /** Of how many. */
+  readonly nodes: number;
+  /** Enough of them agreed, but so late that too little of the lease was left. */
+  readonly late?: boolean;
+  /** What the others had against it, as far as it was waited for: the name of the connection, and the reason with host and port. Never a secret. */
+  readonly causes: Readonly<Record<string, string>>;
+}
+
+/**
+ * Too few of the `nodes` could be reached to decide anything: the outage of a lock over a quorum, as `RedisUnavailableError` is of one on a single
+ * master. What a lost call may have left at some node is cleared in the background, or lapses.
+ */
+export class LockQuorumError extends LockError {
+  readonly code = 'LOCK_QUORUM';
+  readonly needed: number;
+  readonly nodes: number;
+  /** Connection name -> reason; see {@link QuorumShortage.causes}. */
+  readonly causes: Readonly<Record<string, string>>;
+
+  constructor(
+    readonly key: string,
+    { needed, nodes, late = false, causes }: QuorumShortage,
+  ) {
+    const reasons = Object.entries(causes).map(([node, reason]) => `${node}: ${reason}`);
+    super(
+      [
+        `Lock "${key}": no quorum of ${needed} of ${nodes} nodes${late ? ' answered in time' : ''}.`,
+        ...reasons,
+        late
+          ? 'Raise ttl, or look for what stalls this process.'
+          : 'Look after the nodes, or raise commandTimeout if they are slow.',
+      ].join(' '),
+    );
+    this.needed = needed;
+    this.nodes = nodes;
+    this.causes = Object.freeze({ ...causes });
+  }
+
+  override get response(): ErrorResponse {
+    return {
+      status: 503,
+      title: 'Service Unavailable',
+      detail: 'Something that this needs is not available at the moment. Try again.',
+      retryAfterMs: 1_000,
+    };
+  }
+}
+
+/** Whether Redis could not be asked, so that nobody knows. */
+export function isOutOfReach(error: unknown): boolean {
+  return error instanceof RedisUnavailableError || error instanceof LockQuorumError;
 }
 
 function describe(holder: LockHolder | undefined): string {

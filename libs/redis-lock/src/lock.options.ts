@@ -1,4 +1,4 @@
-import { checkKnownKeys, checkText, durationMs, OptionsError, type Duration } from '@redstart/redis-core';
+import { checkInteger, checkKnownKeys, checkText, durationMs, OptionsError, type Duration } from '@redstart/redis-core';
 
 /** Options of `RedisLockModule`. `connection` and `name` stand beside them: see {@link RedisLockModuleOptions}. */
 export interface RedisLockOptions {
@@ -6,7 +6,10 @@ export interface RedisLockOptions {
   ttl?: Duration;
   /** How long `acquire`, `withLock` and `@WithLock` wait for a held lock; 0 does not wait. @default '10s' */
   waitTimeout?: Duration;
-  /** How long one command to Redis may take. @default a tenth of the ttl, at least 25 ms and at most 1 s */
+  /**
+   * How long one command to Redis may take. With `nodes` a node that takes longer counts as down, and never more than a quarter of the ttl is spent on it.
+   * @default a tenth of the ttl, at least 25 ms and at most 1 s; with `nodes` 5 % of the ttl, at least 25 ms and at most 250 ms
+   */
   commandTimeout?: Duration;
   /** How long a place in the queue is kept for a waiter that shows no sign of life. @default '5s' */
   queueLease?: Duration;
@@ -14,6 +17,11 @@ export interface RedisLockOptions {
   claimTtl?: Duration;
   /** What holders of this application call themselves, for {@link LockService.inspect} and errors of others. Up to 100 characters. */
   label?: string;
+  /**
+   * How many replicas have to confirm a lock (`WAIT`) before it is yours: one that a failover would forget is given back, and the call rejects with
+   * LockNotReplicatedError. For mutexes on one master with replicas; not on Cluster, and not with `nodes`. @default 0
+   */
+  replicas?: number;
 }
 
 export interface ResolvedLockOptions {
@@ -22,6 +30,7 @@ export interface ResolvedLockOptions {
   readonly queueLeaseMs: number;
   readonly claimTtlMs: number;
   readonly label: string | undefined;
+  readonly replicas: number;
   /** The budget of one command for a lock of this ttl. */
   budgetMs(ttlMs: number): number;
 }
@@ -64,16 +73,31 @@ const defaults = {
   queueLease: '5s',
   claimTtl: '2s',
 } as const satisfies RedisLockOptions;
-const moduleKeys = ['ttl', 'waitTimeout', 'commandTimeout', 'queueLease', 'claimTtl', 'label'];
+const moduleKeys = ['ttl', 'waitTimeout', 'commandTimeout', 'queueLease', 'claimTtl', 'label', 'replicas'];
+/** What only a lock on one master knows: a quorum has no queue, and no master. */
+const masterKeys = ['queueLease', 'claimTtl', 'replicas'] as const;
 const callKeys = ['ttl', 'waitTimeout', 'autoExtend', 'signal', 'minHold', 'maxHold', 'label'];
 const longestLabel = 100;
 const shortestTtlMs = 100;
+const mostReplicas = 100;
 
-/** @throws OptionsError for an unknown option or a wrong value */
-export function resolveLockOptions(raw: RedisLockOptions, name = 'default'): ResolvedLockOptions {
-  const where = name === 'default' ? 'RedisLockModule' : `RedisLockModule "${name}"`;
+/**
+ * @param quorum over several nodes
+ * @throws OptionsError for an unknown option or a wrong value
+ */
+export function resolveLockOptions(raw: RedisLockOptions, name = 'default', quorum = false): ResolvedLockOptions {
+  const where = moduleName(name);
   checkKnownKeys(raw, moduleKeys, where);
-  const { ttl, waitTimeout, queueLease, claimTtl, commandTimeout, label } = { ...defaults, ...defined(raw) };
+  if (quorum) refuseMasterKeys(raw, where);
+  const {
+    ttl,
+    waitTimeout,
+    queueLease,
+    claimTtl,
+    commandTimeout,
+    label,
+    replicas = 0,
+  } = { ...defaults, ...defined(raw) };
   const commandTimeoutMs =
     commandTimeout === undefined ? undefined : durationMs(commandTimeout, `${where}.commandTimeout`);
   return Object.freeze({
@@ -82,8 +106,28 @@ export function resolveLockOptions(raw: RedisLockOptions, name = 'default'): Res
     queueLeaseMs: durationMs(queueLease, `${where}.queueLease`, { min: 100 }),
     claimTtlMs: durationMs(claimTtl, `${where}.claimTtl`, { min: 100 }),
     label: checkLabel(label, `${where}.label`),
-    budgetMs: (ttlMs: number) => commandTimeoutMs ?? Math.min(1_000, Math.max(25, Math.floor(ttlMs / 10))),
+    replicas: checkInteger(replicas, `${where}.replicas`, 0, mostReplicas),
+    budgetMs: (ttlMs: number) =>
+      quorum
+        ? Math.min(commandTimeoutMs ?? clamp(ttlMs / 20, 25, 250), Math.max(1, Math.floor(ttlMs / 4)))
+        : (commandTimeoutMs ?? clamp(ttlMs / 10, 25, 1_000)),
   });
+}
+
+/** The module as a message names it. */
+export function moduleName(name = 'default'): string {
+  return name === 'default' ? 'RedisLockModule' : `RedisLockModule "${name}"`;
+}
+
+function clamp(ms: number, leastMs: number, mostMs: number): number {
+  return Math.min(mostMs, Math.max(leastMs, Math.floor(ms)));
+}
+
+function refuseMasterKeys(raw: RedisLockOptions, where: string): void {
+  const [given] = masterKeys.filter((key) => raw[key] !== undefined);
+  if (given === undefined) return;
+  const reason = given === 'replicas' ? 'the nodes of a quorum are masters' : 'over several nodes there is no queue';
+  throw new OptionsError(`${where}.${given}`, `can't be set together with nodes: ${reason}. Leave one of them out.`);
 }
 
 /** @throws OptionsError for an unknown option or a wrong value */

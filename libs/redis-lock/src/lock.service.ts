@@ -6,7 +6,9 @@ import type { AcquireOutcome } from './lease.js';
 import type { Lock } from './lock.js';
 import { LockNotAcquiredError, LockTimeoutError } from './lock.errors.js';
 import { LockRuntime } from './lock-runtime.js';
-import { acquireMutexes } from './mutex/acquire-mutexes.js';
+import { MasterMutexes } from './mutex/master-mutexes.js';
+import type { Mutexes } from './mutexes.js';
+import { QuorumMutexes } from './quorum/quorum-mutexes.js';
 import {
   resolveLockCall,
   type LockCallFallback,
@@ -16,8 +18,6 @@ import {
 } from './lock.options.js';
 import { parseOwner, type LockHolder } from './owner.js';
 import { runHolding } from './run-holding.js';
-import { forceRelease } from './scripts/force-release.js';
-import { inspect } from './scripts/inspect.js';
 
 /** A held lock as Redis shows it to everybody. */
 export interface LockState {
@@ -44,13 +44,19 @@ export interface LockState {
  */
 export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
   readonly #runtime: LockRuntime;
+  readonly #mutexes: Mutexes;
 
-  constructor(connection: RedisConnection, options: ResolvedLockOptions) {
-    this.#runtime = new LockRuntime(connection, options);
-    // Requests in flight may still take locks, so what is left is given back as late as Redis allows.
-    connection.beforeClose(async () => {
-      await Promise.all([...this.#runtime.held].map((lock) => lock.surrender()));
-    });
+  /** @param nodes more than one: independent masters, `connection` the first of them, of which a quorum has to agree */
+  constructor(
+    connection: RedisConnection,
+    options: ResolvedLockOptions,
+    nodes: readonly RedisConnection[] = [connection],
+  ) {
+    this.#runtime = new LockRuntime(connection, options, nodes.slice(1));
+    this.#mutexes = nodes.length > 1 ? new QuorumMutexes(this.#runtime) : new MasterMutexes(this.#runtime);
+    // Requests in flight may still take locks, so what is left is given back as late as Redis allows, and before any node has gone.
+    let farewell: Promise<void> | undefined;
+    for (const node of nodes) node.beforeClose(() => (farewell ??= this.#giveAllBack()));
   }
 
   /**
@@ -137,7 +143,7 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
    */
   async inspect(key: Key): Promise<LockState | null> {
     const keys = this.#runtime.keysOf(key);
-    const found = await inspect(this.#runtime, keys);
+    const found = await this.#mutexes.inspect(keys);
     if (found === undefined) return null;
     const { owner, leaseMs, serverMs, fencingToken, waiting } = found;
     return {
@@ -159,15 +165,19 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
    * @see one EVALSHA: EXISTS, DEL, or with waiters SET and PUBLISH
    */
   forceRelease(key: Key): Promise<boolean> {
-    return forceRelease(this.#runtime, this.#runtime.keysOf(key));
+    return this.#mutexes.forceRelease(this.#runtime.keysOf(key));
   }
 
   async onModuleDestroy(): Promise<void> {
-    const { waitingRoom } = this.#runtime;
-    await waitingRoom.close(({ key }) => new LockNotAcquiredError(key, 'shutdown'));
+    await this.#mutexes.close(({ key }) => new LockNotAcquiredError(key, 'shutdown'));
   }
 
   async beforeApplicationShutdown(): Promise<void> {
+    await this.#runtime.finishDuties();
+  }
+
+  async #giveAllBack(): Promise<void> {
+    await Promise.all([...this.#runtime.held].map((lock) => lock.surrender()));
     await this.#runtime.finishDuties();
   }
 
@@ -182,7 +192,7 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
   #attempt(key: LockKey, call: ResolvedLockCall): Promise<AcquireOutcome<HeldLock>> {
     const locks = listKeys(key).map((single) => this.#runtime.keysOf(single));
     if (locks.length === 0) throw new InvalidKeyError('A lock needs at least one key.');
-    return acquireMutexes(this.#runtime, locks, call);
+    return this.#mutexes.acquire(locks, call);
   }
 
   #resolve(raw: LockCallOptions, where: string, fallback: Partial<LockCallFallback>): ResolvedLockCall {

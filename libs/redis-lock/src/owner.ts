@@ -10,7 +10,7 @@ export interface LockHolder {
 }
 
 /** 128 random bits in base64url. */
-const tokenLength = 22;
+export const tokenLength = 22;
 
 /**
  * An owner is what stands in Redis for one `acquire`: its token, directly followed by the mailbox of its process, and by `|` and a label if it has one.
@@ -28,6 +28,14 @@ export function newMailbox(): string {
 
 export function newOwner(token: string, mailbox: string, label: string | undefined): string {
   return token + mailbox + (label === undefined ? '' : `|${encodeURIComponent(label)}`);
+}
+
+/**
+ * The owner for one round of a call that may need several, see `quorum/`. Of one call all are alike up to the number, which has a fixed
+ * width: in the order of text, an earlier round comes before a later one.
+ */
+export function ownerOfRound(token: string, mailbox: string, label: string | undefined, round: number): string {
+  return newOwner(token, `${mailbox}_${`${round}`.padStart(8, '0')}`, label);
 }
 
 /** The holder behind a stored owner, or `undefined` when another program has written the value. */

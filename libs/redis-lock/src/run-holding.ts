@@ -1,8 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { RedisUnavailableError } from '@redstart/redis-core';
 import type { HeldLock } from './held-lock.js';
 import type { Lock } from './lock.js';
-import { LockLostError } from './lock.errors.js';
+import { isOutOfReach, LockLostError } from './lock.errors.js';
 
 /** Bound to the flow of calls, not to an application: each flow sees only the lock that it runs under. */
 const locks = new AsyncLocalStorage<HeldLock>();
@@ -48,7 +47,7 @@ async function releaseQuietly(lock: HeldLock): Promise<boolean | undefined> {
   try {
     return await lock.release();
   } catch (error) {
-    if (error instanceof RedisUnavailableError) return undefined; // Published on `redstart:operation` already.
+    if (isOutOfReach(error)) return undefined; // Published on `redstart:operation` already.
     throw error;
   }
 }

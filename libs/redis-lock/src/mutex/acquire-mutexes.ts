@@ -25,7 +25,7 @@ export async function acquireMutexes(
 }
 
 /** Sorted, so that two calls never wait for each other in a circle, and each key once. */
-function inOrder(locks: readonly LockKeys[]): LockKeys[] {
+export function inOrder(locks: readonly LockKeys[]): LockKeys[] {
   const byKey = new Map(locks.map((keys) => [keys.holder, keys]));
   return [...byKey.values()].sort((a, b) => (a.holder < b.holder ? -1 : 1));
 }

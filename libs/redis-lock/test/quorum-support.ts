@@ -1,0 +1,86 @@
+import { Test } from '@nestjs/testing';
+import { RedisModule, type RedisModuleOptions } from '@redstart/redis-core';
+import { FaultProxy, RedisServer } from '@redstart/redis-testing';
+import { LockService, RedisLockModule, type RedisLockOptions } from '../src/index.js';
+import type { Host } from './support.js';
+
+const letters = [...'abcdefg'];
+/** The names of the connections: `lock-a`, `lock-b` … */
+export const nodeNames = (count: number): string[] => letters.slice(0, count).map((letter) => `lock-${letter}`);
+
+/** One application with a connection to each node. */
+export async function startQuorumHost(
+  nodes: readonly { readonly url: string }[],
+  options: RedisLockOptions = {},
+  connection: Partial<RedisModuleOptions> = {},
+): Promise<Host> {
+  const names = nodeNames(nodes.length);
+  const imports = [
+    ...nodes.map(({ url }, index) =>
+      // Lazy, as the README advises: an application boots although a minority is down.
+      RedisModule.forRoot({ startup: 'lazy', ...connection, name: names[index] ?? '', namespace: 'shop', url }),
+    ),
+    // A node that answers late only because the machine is busy would count as down.
+    RedisLockModule.forRoot({ nodes: names, commandTimeout: '1s', ...options }),
+  ];
+  const app = await Test.createTestingModule({ imports }).compile();
+  await app.init();
+  return { app, locks: app.get(LockService), [Symbol.asyncDispose]: () => app.close() };
+}
+
+/** Independent servers, a quorum of nodes for the tests of one file. */
+export class Nodes implements AsyncDisposable {
+  private constructor(readonly servers: readonly RedisServer[]) {}
+
+  static async start(count: number): Promise<Nodes> {
+    return new Nodes(await Promise.all(Array.from({ length: count }, () => RedisServer.start())));
+  }
+
+  /** What each node has at a key, in their order. */
+  get(key: string): Promise<(string | null)[]> {
+    return Promise.all(this.servers.map((server) => server.ask((redis) => redis.get(key))));
+  }
+
+  /** At how many nodes this token holds the key. */
+  async holding(key: string, token: string): Promise<number> {
+    return (await this.get(key)).filter((owner) => owner?.startsWith(token) === true).length;
+  }
+
+  pttl(key: string): Promise<number[]> {
+    return Promise.all(this.servers.map((server) => server.ask((redis) => redis.pttl(key))));
+  }
+
+  /** Every key but the fencing tokens, which outlive the lock. */
+  async keys(): Promise<string[]> {
+    const found = await Promise.all(this.servers.map((server) => server.ask((redis) => redis.keys('*'))));
+    return found.flat().filter((key) => !key.endsWith(':fence'));
+  }
+
+  async flush(): Promise<void> {
+    await Promise.all(this.servers.map((server) => server.flush()));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.servers.map((server) => server.stop()));
+  }
+}
+
+/** A proxy in front of each node, for one host. */
+export class Proxies implements AsyncDisposable {
+  private constructor(readonly all: readonly FaultProxy[]) {}
+
+  static async start(nodes: Nodes): Promise<Proxies> {
+    return new Proxies(await Promise.all(nodes.servers.map((server) => FaultProxy.start(server))));
+  }
+
+  /** The one in front of a node, from 0. */
+  at(index: number): FaultProxy {
+    const proxy = this.all[index];
+    if (proxy === undefined) throw new RangeError(`There is no node ${index}.`);
+    return proxy;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.all.map((proxy) => proxy.stop()));
+  }
+}
