@@ -4,7 +4,7 @@ import { FaultProxy, RedisServer } from '@redstart/redis-testing';
 import { LockService, RedisLockModule, type RedisLockOptions } from '../src/index.js';
 import type { Host } from './support.js';
 
-const letters = [...'abcdefg'];
+const letters = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
 /** The names of the connections: `lock-a`, `lock-b` … */
 export const nodeNames = (count: number): string[] => letters.slice(0, count).map((letter) => `lock-${letter}`);
 
