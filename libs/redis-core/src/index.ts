@@ -34,7 +34,7 @@ export { RedisPool } from './pool/redis-pool.js';
 export { SubscriberHub, type Subscription, type SubscriptionHandlers } from './subscriber/subscriber-hub.js';
 
 export { defineScript, type Script, type ScriptArgument, type ScriptFlag } from './script/define-script.js';
-export { ScriptRunner, type ScriptCall } from './script/script-runner.js';
+export { evaluate, ScriptRunner, type ScriptCall } from './script/script-runner.js';
 
 export { encodeSubject, KeySpace, type Key, type KeyPart } from './keys/key-space.js';
 export { hashSlot } from './keys/hash-slot.js';

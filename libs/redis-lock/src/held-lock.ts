@@ -135,6 +135,13 @@ export class HeldLock implements Lock {
     this.#end();
   }
 
+  /** Gives it back before anybody has got it, so no minimum hold counts. */
+  abandon(): void {
+    if (!this.#active) return;
+    this.dismiss();
+    this.#giveUp();
+  }
+
   /** The application ends: the holder is told, then the lock is given back. */
   async surrender(): Promise<void> {
     if (!this.#active) return;
@@ -197,6 +204,10 @@ export class HeldLock implements Lock {
     this.#loss = new LockLostError(this.key, reason);
     this.#end();
     this.#abort?.abort(this.#loss);
+    this.#giveUp();
+  }
+
+  #giveUp(): void {
     for (const part of this.#parts) this.#runtime.insist(() => part.giveUp(), this.#ttlMs);
   }
 

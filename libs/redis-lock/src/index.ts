@@ -16,6 +16,7 @@ export {
   LockError,
   LockLostError,
   LockNotAcquiredError,
+  LockNotReplicatedError,
   LockQuorumError,
   LockTimeoutError,
   type LockLossReason,

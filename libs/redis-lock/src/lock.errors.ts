@@ -15,6 +15,14 @@ const busy = {
   retryAfterMs: 1_000,
 } as const satisfies ErrorResponse;
 
+/** An outage of ours, which is none of the client's business. */
+const unavailable = {
+  status: 503,
+  title: 'Service Unavailable',
+  detail: 'Something that this needs is not available at the moment. Try again.',
+  retryAfterMs: 1_000,
+} as const satisfies ErrorResponse;
+
 /** The wait for a lock ended before it became free. Thrown by `acquire`, `withLock` and `@WithLock`; nothing of the call is left in the queue. */
 export class LockTimeoutError extends LockError {
   readonly code = 'LOCK_TIMEOUT';
@@ -105,6 +113,30 @@ export class LockLostError extends LockError {
   }
 }
 
+/**
+ * Too few replicas have confirmed the lock in time (`replicas`), so a failover could give it to somebody else. It was given back. Thrown by `acquire`,
+ * `tryAcquire`, `withLock` and `@WithLock`.
+ */
+export class LockNotReplicatedError extends LockError {
+  readonly code = 'LOCK_NOT_REPLICATED';
+
+  constructor(
+    readonly key: string,
+    /** How many have to confirm it. */
+    readonly needed: number,
+    /** How many did. */
+    readonly confirmed: number,
+  ) {
+    super(
+      `Lock "${key}" was given back: ${confirmed} of the ${needed} replicas that it needs have confirmed it in time. Look after the replicas, lower replicas, or raise commandTimeout if they are slow.`,
+    );
+  }
+
+  override get response(): ErrorResponse {
+    return unavailable;
+  }
+}
+
 /** How a quorum was missed. */
 export interface QuorumShortage {
   /** How many nodes have to agree. */
@@ -148,12 +180,7 @@ export class LockQuorumError extends LockError {
   }
 
   override get response(): ErrorResponse {
-    return {
-      status: 503,
-      title: 'Service Unavailable',
-      detail: 'Something that this needs is not available at the moment. Try again.',
-      retryAfterMs: 1_000,
-    };
+    return unavailable;
   }
 }
 

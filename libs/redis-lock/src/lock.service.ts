@@ -17,6 +17,7 @@ import {
   type ResolvedLockOptions,
 } from './lock.options.js';
 import { parseOwner, type LockHolder } from './owner.js';
+import { ReplicatedMutexes } from './replicas/replicated-mutexes.js';
 import { runHolding } from './run-holding.js';
 
 /** A held lock as Redis shows it to everybody. */
@@ -53,7 +54,7 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
     nodes: readonly RedisConnection[] = [connection],
   ) {
     this.#runtime = new LockRuntime(connection, options, nodes.slice(1));
-    this.#mutexes = nodes.length > 1 ? new QuorumMutexes(this.#runtime) : new MasterMutexes(this.#runtime);
+    this.#mutexes = mutexesOf(this.#runtime);
     // Requests in flight may still take locks, so what is left is given back as late as Redis allows, and before any node has gone.
     let farewell: Promise<void> | undefined;
     for (const node of nodes) node.beforeClose(() => (farewell ??= this.#giveAllBack()));
@@ -199,4 +200,9 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
     const { ttlMs, waitTimeoutMs, label } = this.#runtime.options;
     return resolveLockCall(raw, { ttlMs, waitTimeoutMs, autoExtend: false, label, ...fallback }, where);
   }
+}
+
+function mutexesOf(runtime: LockRuntime): Mutexes {
+  if (runtime.nodes.length > 1) return new QuorumMutexes(runtime);
+  return runtime.options.replicas > 0 ? new ReplicatedMutexes(runtime) : new MasterMutexes(runtime);
 }

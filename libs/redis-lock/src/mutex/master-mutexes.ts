@@ -1,4 +1,6 @@
+import type { HeldLock } from '../held-lock.js';
 import type { LockKeys } from '../keys.js';
+import type { AcquireOutcome } from '../lease.js';
 import type { LockRuntime } from '../lock-runtime.js';
 import type { ResolvedLockCall } from '../lock.options.js';
 import type { Mutexes } from '../mutexes.js';
@@ -8,9 +10,9 @@ import { acquireMutexes } from './acquire-mutexes.js';
 
 /** Mutexes on one master, where waiters queue. */
 export class MasterMutexes implements Mutexes {
-  constructor(private readonly runtime: LockRuntime) {}
+  constructor(protected readonly runtime: LockRuntime) {}
 
-  acquire(locks: readonly LockKeys[], call: ResolvedLockCall) {
+  acquire(locks: readonly LockKeys[], call: ResolvedLockCall): Promise<AcquireOutcome<HeldLock>> {
     return acquireMutexes(this.runtime, locks, call);
   }
 

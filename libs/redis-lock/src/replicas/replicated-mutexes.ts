@@ -1,0 +1,50 @@
+import { OptionsError } from '@redstart/redis-core';
+import type { HeldLock } from '../held-lock.js';
+import type { LockKeys } from '../keys.js';
+import type { AcquireOutcome } from '../lease.js';
+import { LockLostError, LockNotReplicatedError } from '../lock.errors.js';
+import type { LockRuntime } from '../lock-runtime.js';
+import type { ResolvedLockCall } from '../lock.options.js';
+import { MasterMutexes } from '../mutex/master-mutexes.js';
+import { newOwner } from '../owner.js';
+import { ReplicaConfirmation } from './replica-confirmation.js';
+
+/**
+ * Mutexes on one master that are granted only when enough replicas know of them, so that a failover does not forget them. What too few have confirmed in time
+ * is given back.
+ */
+export class ReplicatedMutexes extends MasterMutexes {
+  readonly #confirmation: ReplicaConfirmation;
+
+  /** @throws OptionsError on a Cluster */
+  constructor(runtime: LockRuntime) {
+    super(runtime);
+    if (runtime.connection.cluster) {
+      throw new OptionsError(
+        'RedisLockModule.replicas',
+        'is not possible on a Cluster, where the keys of a lock may have several masters. Use one master with replicas, or nodes.',
+      );
+    }
+    this.#confirmation = new ReplicaConfirmation(runtime);
+  }
+
+  override async acquire(locks: readonly LockKeys[], call: ResolvedLockCall): Promise<AcquireOutcome<HeldLock>> {
+    const outcome = await super.acquire(locks, call);
+    if (outcome.lock !== undefined) await this.#confirm(outcome.lock, call);
+    return outcome;
+  }
+
+  async #confirm(lock: HeldLock, { ttlMs, label }: ResolvedLockCall): Promise<void> {
+    const { mailbox, options } = this.runtime;
+    try {
+      const owner = newOwner(lock.token, mailbox, label);
+      const { held, replicas } = await this.#confirmation.confirm({ keys: lock.keys, owner, ttlMs });
+      if (!held) throw new LockLostError(lock.key, 'taken');
+      if (replicas < options.replicas) throw new LockNotReplicatedError(lock.key, options.replicas, replicas);
+      lock.assertHeld();
+    } catch (error) {
+      lock.abandon();
+      throw error;
+    }
+  }
+}

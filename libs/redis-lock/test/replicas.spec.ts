@@ -1,0 +1,193 @@
+import { getRedisConnectionToken, RedisUnavailableError, type RedisConnection } from '@redstart/redis-core';
+import { cluster, describeOn, eventually, FaultProxy, RedisServer } from '@redstart/redis-testing';
+import { LockLostError, LockNotReplicatedError, RedisLockModule } from '../src/index.js';
+import { DrivenHost } from './driven-host.js';
+import { deferred, failureOf, startHost, watch, type Host } from './support.js';
+
+const key = 'shop:lock:{order:42}';
+
+describe('a lock that replicas have to confirm', () => {
+  let master: RedisServer;
+  let link: FaultProxy;
+  let replica: RedisServer;
+  let host: Host;
+  beforeAll(async () => {
+    master = await RedisServer.start();
+    link = await FaultProxy.start(master);
+    replica = await RedisServer.start({ args: ['--replicaof', link.host, `${link.port}`] });
+    await inSync();
+    host = await startHost({ url: master.url }, { replicas: 1, commandTimeout: '2s' });
+  }, 30_000);
+  afterAll(async () => {
+    await host.app.close();
+    await replica.stop();
+    await link.stop();
+    await master.stop();
+  });
+  beforeEach(async () => {
+    await master.flush();
+    await inSync();
+  });
+
+  const inSync = () =>
+    eventually(
+      async () => {
+        expect(await master.ask((redis) => redis.call('WAIT', 1, 500))).toBe(1);
+      },
+      { within: 20_000 },
+    );
+  const atReplica = (name = key) => replica.ask((redis) => redis.get(name));
+  /** Replication takes its time, so that whoever does not wait for it is found out. */
+  const slowReplication = () => link.latency(150);
+
+  it('is at the replica when it is granted, also when it was handed over', async () => {
+    using slow = slowReplication();
+    const lock = await host.locks.acquire('order:42', { ttl: '20s' });
+    expect(await atReplica()).toMatch(new RegExp(`^${lock.token}`));
+    const next = host.locks.acquire('order:42', { ttl: '20s' });
+    await eventually(async () => {
+      expect((await host.locks.inspect('order:42'))?.waiting).toBe(1);
+    });
+    await lock.release();
+    const { token, fencingToken } = await next;
+    expect(fencingToken).toBeGreaterThan(lock.fencingToken);
+    expect(await atReplica()).toMatch(new RegExp(`^${token}`));
+    expect(slow.injected).toBeGreaterThan(0);
+    await (await next).release();
+  });
+
+  it('covers all of several locks', async () => {
+    using slow = slowReplication();
+    const lock = await host.locks.acquire([['a'], ['b']], { ttl: '20s' });
+    for (const name of lock.keys) expect(await atReplica(name)).toMatch(new RegExp(`^${lock.token}`));
+    expect(slow.injected).toBeGreaterThan(0);
+    await lock.release();
+  });
+
+  describe('while the replica hangs', () => {
+    let brisk: Host;
+    beforeAll(async () => {
+      brisk = await startHost({ url: master.url }, { replicas: 1, commandTimeout: 300 });
+    });
+    afterAll(() => brisk.app.close());
+    beforeEach(() => {
+      replica.pause();
+    });
+    afterEach(() => {
+      replica.resume();
+    });
+
+    it('is refused in time and given back, and granted when the replica goes on', async () => {
+      const since = performance.now();
+      const error = await failureOf(brisk.locks.acquire('order:42', { ttl: '20s', minHold: '10s' }));
+      expect(error).toBeInstanceOf(LockNotReplicatedError);
+      expect(error).toMatchObject({ code: 'LOCK_NOT_REPLICATED', key, needed: 1, confirmed: 0 });
+      expect(error).toMatchObject({ response: { status: 503, retryAfterMs: 1_000 } });
+      expect(performance.now() - since).toBeGreaterThanOrEqual(290);
+      expect(performance.now() - since).toBeLessThan(3_000);
+      await eventually(async () => {
+        expect(await master.ask((redis) => redis.exists(key))).toBe(0);
+      });
+      replica.resume();
+      await eventually(async () => (await brisk.locks.acquire('order:42')).release());
+    });
+
+    it('runs no work, and is no null for who only tries', async () => {
+      let runs = 0;
+      const work = () => Promise.resolve((runs += 1));
+      await expect(brisk.locks.withLock('order:42', {}, work)).rejects.toThrow(LockNotReplicatedError);
+      await expect(brisk.locks.tryAcquire('order:43')).rejects.toThrow(LockNotReplicatedError);
+      expect(runs).toBe(0);
+    });
+
+    it('holds up no other command, and no queue of grants', async () => {
+      const since = performance.now();
+      const subjects = Array.from({ length: 12 }, (_, index) => ['order', index]);
+      const refused = Promise.all(subjects.map((subject) => failureOf(brisk.locks.acquire(subject, { ttl: '20s' }))));
+      const state = watch(refused);
+      const { client } = brisk.app.get<RedisConnection>(getRedisConnectionToken());
+      await eventually(async () => {
+        // All of them are granted, and wait for the replica.
+        expect(await client.exists(...subjects.map(([, index]) => `shop:lock:{order:${index}}`))).toBe(12);
+      });
+      expect(state.settled).toBe(false);
+      for (const error of await refused) expect(error).toBeInstanceOf(LockNotReplicatedError);
+      // One WAIT after the other would have taken 3.6 s.
+      expect(performance.now() - since).toBeLessThan(2_000);
+    });
+
+    it('is handed on when it is given back, until everybody has been refused', async () => {
+      const errors = await Promise.all([1, 2, 3].map(() => failureOf(brisk.locks.acquire('order:42'))));
+      for (const error of errors) expect(error).toBeInstanceOf(LockNotReplicatedError);
+      await eventually(async () => {
+        expect(await master.ask((redis) => redis.keys('shop:lock:{order:42}*'))).toEqual([`${key}:fence`]);
+      });
+    });
+  });
+
+  it('is refused when more replicas are asked for than there are', async () => {
+    await using two = await startHost({ url: master.url }, { replicas: 2, commandTimeout: 200 });
+    expect(await failureOf(two.locks.acquire('order:42'))).toMatchObject({ needed: 2, confirmed: 1 });
+  });
+
+  it('rejects when the master hangs, leaves nothing behind, and goes on with a new connection', async () => {
+    await using proxy = await FaultProxy.start(master);
+    await using far = await startHost({ url: proxy.url }, { replicas: 1, commandTimeout: 300 });
+    await (await far.locks.acquire('warm-up')).release();
+    const reset = proxy.reset();
+    expect(reset.injected).toBeGreaterThanOrEqual(2);
+    await eventually(async () => (await far.locks.acquire('order:42')).release());
+    const hole = proxy.blackhole();
+    const since = performance.now();
+    expect(await failureOf(far.locks.acquire('order:42'))).toBeInstanceOf(RedisUnavailableError);
+    expect(performance.now() - since).toBeLessThan(3_000);
+    expect(hole.injected).toBeGreaterThan(0);
+    hole.stop();
+    await eventually(async () => (await far.locks.acquire('order:42')).release());
+    await eventually(async () => {
+      expect(await master.ask((redis) => redis.exists(key))).toBe(0);
+    });
+  });
+
+  it('is not granted by a master that has forgotten it meanwhile', async () => {
+    await using driven = await DrivenHost.start({ url: master.url }, { replicas: 1 });
+    driven.onCall('lock.replicate', async (send) => {
+      await master.flush();
+      return send();
+    });
+    const error = await failureOf(driven.locks.acquire('order:42'));
+    expect(error).toBeInstanceOf(LockLostError);
+    expect(error).toMatchObject({ reason: 'taken' });
+  });
+
+  it('is not granted when its lease may have lapsed before the replicas answered', async () => {
+    await using driven = await DrivenHost.start({ url: master.url }, { replicas: 1 });
+    const answered = deferred();
+    driven.onCall('lock.replicate', async (send) => {
+      const answer = await send();
+      driven.clock.advance(20_000);
+      answered.resolve();
+      return answer;
+    });
+    const failure = failureOf(driven.locks.acquire('order:42', { ttl: '20s' }));
+    await answered.promise;
+    expect(await failure).toMatchObject({ code: 'LOCK_LOST', reason: 'deadline' });
+    await eventually(async () => {
+      expect(await master.ask((redis) => redis.exists(key))).toBe(0);
+    });
+  });
+
+  it('refuses wrong numbers of replicas where they are written', () => {
+    for (const replicas of [-1, 1.5, NaN, 101]) {
+      expect(() => RedisLockModule.forRoot({ replicas })).toThrow(/RedisLockModule\.replicas: got/);
+    }
+    expect(() => RedisLockModule.forRoot({ replicas: 0 })).not.toThrow();
+  });
+});
+
+describeOn(cluster)('replicas', (redis) => {
+  it('are refused at boot: one WAIT can not speak for several masters', async () => {
+    const error = await failureOf(startHost(redis.connection, { replicas: 1 }));
+    expect(error.message).toMatch(/RedisLockModule\.replicas: is not possible on a Cluster/);
+  });
+});
