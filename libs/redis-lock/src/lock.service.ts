@@ -32,12 +32,14 @@ export interface LockState {
   readonly remainingMs: number;
   /** The last fencing token that was given out. */
   readonly fencingToken: number;
-  /** How many wait for it. */
+  /** How many wait for it; 0 with `nodes`, where nobody queues. */
   readonly waiting: number;
 }
 
 /**
- * Locks on one Redis master: one holder at a time, first come first served, with fencing tokens and a signal when a lock is lost.
+ * Locks on one Redis master: one holder at a time, first come first served, with fencing tokens and a signal when a lock is lost. With `nodes` on a quorum of
+ * independent masters instead: then whoever waits tries again after random pauses, in no order, and an outage is a LockQuorumError wherever RedisUnavailableError is
+ * named here. With `replicas` whatever acquires also throws LockNotReplicatedError.
  *
  * - *open*: from the start.
  * - *draining*: from `onModuleDestroy`. Whoever waits is refused, free locks can still be taken, held ones go on: requests in flight still end well.

@@ -23,8 +23,8 @@ export interface Lock extends AsyncDisposable {
    * Gives the lock a full lease from now, never less than the call promises and never on top of what is left.
    *
    * @param ttl from now on also that of automatic renewals; by default the one that it was acquired with
-   * @throws LockLostError when it is not held any more; it is not taken again · RedisUnavailableError when Redis can't tell, and the lock is
-   *   held until its old lease ends, or the new one if that is shorter
+   * @throws LockLostError when it is not held any more; it is not taken again · RedisUnavailableError (with `nodes` LockQuorumError) when Redis can't tell, and the
+   *   lock is held until its old lease ends, or the new one if that is shorter
    * @see one EVALSHA: GET, PEXPIRE
    */
   extend(ttl?: Duration): Promise<void>;
@@ -33,7 +33,7 @@ export interface Lock extends AsyncDisposable {
    * and gives the same answer; so does the end of an `await using` block.
    *
    * @returns whether it was held until now; `false` is no error, but somebody else may have held it meanwhile
-   * @throws RedisUnavailableError when Redis can't be reached: the lease then lapses by itself
+   * @throws RedisUnavailableError (with `nodes` LockQuorumError) when Redis can't be reached: the lease then lapses by itself
    * @see one EVALSHA: GET, DEL, or with waiters SET and PUBLISH
    */
   release(): Promise<boolean>;

@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { eventually, type FaultProxy } from '@redstart/redis-testing';
 import { LockQuorumError, type Lock, type RedisLockOptions } from '../src/index.js';
+import { quorumReleaseScript } from '../src/quorum/scripts/quorum-release.js';
 import { Nodes, Proxies, startQuorumHost } from './quorum-support.js';
 import { deferred, failureOf, stall, type Host } from './support.js';
 
@@ -198,13 +200,60 @@ describe('faults of a lock over three nodes', () => {
     await nothingIsLeft();
   });
 
+  it('slow answers: the lease counts from before the first command was sent', async () => {
+    await using far = await behindProxies(nodes, { commandTimeout: '2s' });
+    const slow = far.proxies.all.map((proxy) => proxy.latency(200));
+    // Two round trips for the lock, one for its extension.
+    const lock = await far.host.locks.acquire('order:42', { ttl: '20s' });
+    expect(lock.remainingMs).toBeLessThanOrEqual(20_000 * 0.99 - 2 - 400);
+    await lock.extend();
+    expect(lock.remainingMs).toBeLessThanOrEqual(20_000 * 0.99 - 2 - 200);
+    expect(lock.remainingMs).toBeGreaterThan(15_000);
+    for (const { injected } of slow) expect(injected).toBeGreaterThan(0);
+    await lock.release();
+  });
+
   it('the event loop stalls while the nodes answer: too little of the lease is left, so another round is won', async () => {
-    const acquiring = direct.locks.acquire('order:42', { ttl: 400 });
-    stall(300);
+    await (await direct.locks.acquire('warm-up')).release();
+    for (const server of nodes.servers) server.pause();
+    const acquiring = direct.locks.acquire('order:42', { ttl: '2s' });
+    await sleep(100); // The commands have left, and nobody can have answered.
+    for (const server of nodes.servers) server.resume();
+    stall(1_000);
     const lock = await acquiring;
-    expect(lock.remainingMs).toBeGreaterThanOrEqual(200);
+    expect(lock.remainingMs).toBeGreaterThanOrEqual(1_000);
     await lock.release();
     await nothingIsLeft();
+  });
+
+  it('released while a node is still being asked: nothing is left there, even if the release could overtake', async () => {
+    await using far = await behindProxies(nodes);
+    const [, , third] = nodes.servers;
+    // The node knows the script that releases, and has to be sent the one that acquires a second time.
+    await third?.ask(async (redis) => {
+      await redis.script('FLUSH');
+      await redis.script('LOAD', quorumReleaseScript.lua);
+    });
+    const slow = far.proxies.at(2).latency(150);
+    const lock = await far.host.locks.acquire('order:42', { ttl: '60s' });
+    expect(await lock.release()).toBe(true);
+    await sleep(500); // Longer than both ways that the slow node takes.
+    expect(slow.injected).toBeGreaterThan(0);
+    expect(await nodes.keys()).toEqual([]);
+  });
+
+  it('shutdown with a slow node and forgotten scripts: waits until every node is told', async () => {
+    const far = await behindProxies(nodes);
+    const lock = await far.host.locks.acquire('order:42', { ttl: '60s', autoExtend: true });
+    await eventually(async () => {
+      expect(await nodes.holding(key, lock.token)).toBe(3);
+    });
+    await Promise.all(nodes.servers.map((server) => server.ask((redis) => redis.script('FLUSH'))));
+    const slow = far.proxies.at(2).latency(150);
+    await far.host.app.close();
+    expect(slow.injected).toBeGreaterThan(0);
+    expect(await nodes.keys()).toEqual([]);
+    await far.proxies[Symbol.asyncDispose]();
   });
 
   it('shutdown with a node that hangs: ends in time, and leaves no key at the others', async () => {

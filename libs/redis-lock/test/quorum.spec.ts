@@ -111,6 +111,29 @@ describe('a lock over three nodes', () => {
     expect(await nodes.get(`${key}:fence`)).toEqual(Array(3).fill(`${lock.fencingToken}`));
   });
 
+  it('is renewed together with the other locks of the process: by one script at each node', async () => {
+    await using proxies = await Proxies.start(nodes);
+    await using far = await startQuorumHost(proxies.all);
+    await (await far.locks.acquire('warm-up')).release();
+    const subjects = Array.from({ length: 30 }, (_, index) => ['order', index]);
+    const call = { ttl: '3s', autoExtend: true } as const;
+    const locks = await Promise.all(subjects.map((subject) => far.locks.acquire(subject, call)));
+    await eventually(async () => {
+      expect((await nodes.keys()).length).toBe(90);
+    });
+    for (const { commands } of proxies.all) commands.clear();
+    const before = locks.map(({ remainingMs }) => remainingMs);
+    await eventually(() => {
+      locks.forEach(({ remainingMs }, index) => {
+        expect(remainingMs).toBeGreaterThan((before[index] ?? Infinity) - 500);
+      });
+      expect(proxies.all.every(({ commands }) => commands.has('EVALSHA'))).toBe(true);
+    });
+    // A few, should they have been granted more than a moment apart.
+    for (const { commands } of proxies.all) expect(commands.get('EVALSHA')).toBeLessThan(10);
+    await Promise.all(locks.map((lock) => lock.release()));
+  });
+
   it('extends by a quorum, counted from the moment at which it was sent', async () => {
     await using lock = await host.locks.acquire('order:42', { ttl: '1s' });
     await lock.extend('30s');

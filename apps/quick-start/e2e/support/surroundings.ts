@@ -105,6 +105,7 @@ import { currentLock, LockService, RedisLockModule, WithLock } from '@redstart/r
         given: `
 export interface Payments { bank: { refund(id: string, options: { signal: AbortSignal; fence: number }): Promise<void> } }`,
       },
+      { part: 'file' },
     ],
   },
   'libs/redis-ratelimit/README.md': {

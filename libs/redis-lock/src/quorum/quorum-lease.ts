@@ -173,7 +173,7 @@ export class QuorumLease implements Lease {
     });
   }
 
-  /** Tries to bring a node in for as long as the lease is valid, without hurry: somebody else may just be giving up there. */
+  /** Tries to bring a node in for as long as the lease is valid: soon, since somebody else may just be giving up there; then at the pace of renewals. */
   async #join(node: NodeLease): Promise<void> {
     if (this.#joining.has(node)) return;
     this.#joining.add(node);
@@ -181,7 +181,7 @@ export class QuorumLease implements Lease {
       // A failure is a reason to try again: the node is down, or busy.
       const reply = await node.acquire(Math.ceil(this.#validMs), this.#fence).catch(() => undefined);
       if (reply?.acquired === true) break;
-      await this.#pause(fullJitter(attempt));
+      await this.#pause(fullJitter(attempt, this.#ttlMs / 3));
     }
     this.#joining.delete(node);
   }
