@@ -33,6 +33,11 @@ export function lockKeys(space: KeySpace, key: Key, sharded: boolean): LockKeys 
   };
 }
 
+/** Since when a node of a quorum remembers: one key for all locks, absent where everything was lost. STRING server ms, PX = 30 days. */
+export function epochKey(space: KeySpace): string {
+  return space.untagged('lock', 'epoch'); // shop:lock:epoch
+}
+
 /** In the order in which every script of this library takes them. */
 export function scriptKeys({ holder, fence, queue, waiters }: LockKeys): string[] {
   return [holder, fence, queue, waiters];

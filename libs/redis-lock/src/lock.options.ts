@@ -22,6 +22,11 @@ export interface RedisLockOptions {
    * LockNotReplicatedError. For mutexes on one master with replicas; not on Cluster, and not with `nodes`. @default 0
    */
   replicas?: number;
+  /**
+   * With `nodes`: how long a node that remembers nothing (restarted empty, flushed, new, or unused for 30 days) takes no part in new locks. Set it to the longest
+   * ttl in use, unless the nodes persist every write: a node that has forgotten a lock could help a second holder to it. @default 0
+   */
+  restartDelay?: Duration;
 }
 
 export interface ResolvedLockOptions {
@@ -31,6 +36,7 @@ export interface ResolvedLockOptions {
   readonly claimTtlMs: number;
   readonly label: string | undefined;
   readonly replicas: number;
+  readonly restartDelayMs: number;
   /** The budget of one command for a lock of this ttl. */
   budgetMs(ttlMs: number): number;
 }
@@ -73,7 +79,16 @@ const defaults = {
   queueLease: '5s',
   claimTtl: '2s',
 } as const satisfies RedisLockOptions;
-const moduleKeys = ['ttl', 'waitTimeout', 'commandTimeout', 'queueLease', 'claimTtl', 'label', 'replicas'];
+const moduleKeys = [
+  'ttl',
+  'waitTimeout',
+  'commandTimeout',
+  'queueLease',
+  'claimTtl',
+  'label',
+  'replicas',
+  'restartDelay',
+];
 /** What only a lock on one master knows: a quorum has no queue, and no master. */
 const masterKeys = ['queueLease', 'claimTtl', 'replicas'] as const;
 const callKeys = ['ttl', 'waitTimeout', 'autoExtend', 'signal', 'minHold', 'maxHold', 'label'];
@@ -89,6 +104,7 @@ export function resolveLockOptions(raw: RedisLockOptions, name = 'default', quor
   const where = moduleName(name);
   checkKnownKeys(raw, moduleKeys, where);
   if (quorum) refuseMasterKeys(raw, where);
+  else if (raw.restartDelay !== undefined) throw new OptionsError(`${where}.restartDelay`, 'takes nodes as well.');
   const {
     ttl,
     waitTimeout,
@@ -97,6 +113,7 @@ export function resolveLockOptions(raw: RedisLockOptions, name = 'default', quor
     commandTimeout,
     label,
     replicas = 0,
+    restartDelay = 0,
   } = { ...defaults, ...defined(raw) };
   const commandTimeoutMs =
     commandTimeout === undefined ? undefined : durationMs(commandTimeout, `${where}.commandTimeout`);
@@ -107,6 +124,7 @@ export function resolveLockOptions(raw: RedisLockOptions, name = 'default', quor
     claimTtlMs: durationMs(claimTtl, `${where}.claimTtl`, { min: 100 }),
     label: checkLabel(label, `${where}.label`),
     replicas: checkInteger(replicas, `${where}.replicas`, 0, mostReplicas),
+    restartDelayMs: durationMs(restartDelay, `${where}.restartDelay`, { min: 0 }),
     budgetMs: (ttlMs: number) =>
       quorum
         ? Math.min(commandTimeoutMs ?? clamp(ttlMs / 20, 25, 250), Math.max(1, Math.floor(ttlMs / 4)))

@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { jest } from '@jest/globals';
 import { eventually, RedisServer } from '@redstart/redis-testing';
 import { LockLostError, LockQuorumError, LockTimeoutError } from '../src/index.js';
 import { Nodes, Proxies, startQuorumHost } from './quorum-support.js';
@@ -249,6 +251,29 @@ describe('a lock over three nodes', () => {
     await eventually(async () => {
       expect(await nodes.keys()).toEqual([]);
     });
+  });
+
+  it('is woken from its pause at once when it is to stop, by its signal or by the shutdown', async () => {
+    const longest = jest.spyOn(Math, 'random').mockReturnValue(1);
+    const leaving = await startQuorumHost(nodes.servers);
+    try {
+      await using lock = await host.locks.acquire('order:42', { ttl: '20s' });
+      const giveUp = new AbortController();
+      const patient = { waitTimeout: '1m' } as const;
+      const aborted = failureOf(leaving.locks.acquire('order:42', { ...patient, signal: giveUp.signal }));
+      const refused = failureOf(leaving.locks.acquire('order:42', patient));
+      await sleep(1_700); // Pauses of 100, 200, 400 and 800 ms are over, and one of 1 s has just begun.
+      const since = performance.now();
+      giveUp.abort(new Error('changed my mind'));
+      expect((await aborted).message).toBe('changed my mind');
+      await leaving.app.close();
+      expect(await refused).toMatchObject({ code: 'LOCK_NOT_ACQUIRED', reason: 'shutdown' });
+      expect(performance.now() - since).toBeLessThan(500);
+      expect(lock.isHeld).toBe(true);
+    } finally {
+      longest.mockRestore();
+      await leaving.app.close();
+    }
   });
 
   it('at shutdown: whoever waits is refused, whoever holds is told, and no key is left at any node', async () => {

@@ -25,7 +25,10 @@ export class NodeLease {
     this.name = node.connection.name;
   }
 
-  /** @param fence the fencing token, when it is known already; 0 otherwise */
+  /**
+   * @param fence the fencing token, when it is known already; 0 otherwise
+   * @throws RedisUnavailableError when the node can't be reached, or has lost its memory and takes no part yet
+   */
   acquire(ttlMs: number, fence: number): Promise<NodeReply> {
     const answer = this.#acquire(ttlMs, fence);
     this.#acquiring = Promise.allSettled([this.#acquiring, answer]);
@@ -59,11 +62,19 @@ export class NodeLease {
     this.#absent = false;
     try {
       const reply = await quorumAcquire(this.node, this.locks, this.owner, ttlMs, fence);
-      if (!reply.acquired) this.#absent = wasAbsent;
+      if (reply.acquired) return reply;
+      this.#absent = wasAbsent;
+      if (reply.absentMs > 0) throw this.#forgetful(reply.absentMs);
       return reply;
     } catch (error) {
       if (error instanceof RedisUnavailableError && error.outcome === 'not-executed') this.#absent = wasAbsent;
       throw error;
     }
+  }
+
+  #forgetful(absentMs: number): RedisUnavailableError {
+    const { place } = this.node.connection;
+    const message = `lock.quorum-acquire: ${place} remembers nothing of earlier locks (new, emptied or restarted), and takes no part for ${absentMs} ms.`;
+    return new RedisUnavailableError(message, 'not-executed');
   }
 }
