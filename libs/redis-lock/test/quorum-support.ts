@@ -1,6 +1,6 @@
 import { Test } from '@nestjs/testing';
 import { RedisModule, type RedisModuleOptions } from '@redstart/redis-core';
-import { FaultProxy, RedisServer } from '@redstart/redis-testing';
+import { eventually, FaultProxy, RedisServer } from '@redstart/redis-testing';
 import { LockService, RedisLockModule, type RedisLockOptions } from '../src/index.js';
 import type { Host } from './support.js';
 
@@ -83,4 +83,28 @@ export class Proxies implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.all.map((proxy) => proxy.stop()));
   }
+}
+
+/** One host behind proxies of its own, connected. */
+export async function behindProxies(nodes: Nodes, options: RedisLockOptions = {}) {
+  const proxies = await Proxies.start(nodes);
+  const host = await startQuorumHost(proxies.all, options);
+  await eventually(async () => (await host.locks.acquire('warm-up')).release());
+  await eventually(async () => {
+    expect(await nodes.keys()).toEqual([]);
+  });
+  return {
+    host,
+    proxies,
+    [Symbol.asyncDispose]: async () => {
+      await host.app.close();
+      await proxies[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** How long something takes at most. */
+export async function timed<T>(work: Promise<T>): Promise<{ result: T; ms: number }> {
+  const since = performance.now();
+  return { result: await work, ms: performance.now() - since };
 }

@@ -1,0 +1,88 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { eventually } from '@redstart/redis-testing';
+import { quorumReleaseScript } from '../src/quorum/scripts/quorum-release.js';
+import { behindProxies, Nodes, timed } from './quorum-support.js';
+
+const key = 'shop:lock:{order:42}';
+
+describe('the release of a lock over three nodes', () => {
+  let nodes: Nodes;
+  beforeAll(async () => {
+    nodes = await Nodes.start(3);
+  });
+  afterAll(() => nodes[Symbol.asyncDispose]());
+  beforeEach(() => nodes.flush());
+
+  const nothingIsLeft = () =>
+    eventually(async () => {
+      expect(await nodes.keys()).toEqual([]);
+    });
+
+  it('lost reply to release at one node: it counts as released, and the node is told again', async () => {
+    await using far = await behindProxies(nodes);
+    const lock = await far.host.locks.acquire('order:42', { ttl: '60s' });
+    await eventually(async () => {
+      expect(await nodes.get(`${key}:fence`)).toEqual(Array(3).fill(`${lock.fencingToken}`));
+    });
+    const lost = far.proxies.at(1).dropReply('EVALSHA', { thenReset: true });
+    expect(await lock.release()).toBe(true);
+    await eventually(() => lost.injected === 1);
+    await nothingIsLeft();
+  });
+
+  it('a node that is out of reach during the release is told when it is back', async () => {
+    await using far = await behindProxies(nodes);
+    const lock = await far.host.locks.acquire('order:42', { ttl: '60s' });
+    await eventually(async () => {
+      expect(await nodes.holding(key, lock.token)).toBe(3);
+    });
+    const down = far.proxies.at(0).refuse();
+    expect(await lock.release()).toBe(true);
+    expect(await nodes.holding(key, lock.token)).toBe(1);
+    expect(down.injected).toBeGreaterThan(0);
+    down.stop();
+    await nothingIsLeft();
+  });
+
+  it('released while a node is still being asked: nothing is left there, even if the release could overtake', async () => {
+    await using far = await behindProxies(nodes);
+    const [, , third] = nodes.servers;
+    // The node knows the script that releases, and has to be sent the one that acquires a second time.
+    await third?.ask(async (redis) => {
+      await redis.script('FLUSH');
+      await redis.script('LOAD', quorumReleaseScript.lua);
+    });
+    const slow = far.proxies.at(2).latency(150);
+    const lock = await far.host.locks.acquire('order:42', { ttl: '60s' });
+    expect(await lock.release()).toBe(true);
+    await sleep(500); // Longer than both ways that the slow node takes.
+    expect(slow.injected).toBeGreaterThan(0);
+    expect(await nodes.keys()).toEqual([]);
+  });
+
+  it('shutdown with a slow node and forgotten scripts: waits until every node is told', async () => {
+    const far = await behindProxies(nodes);
+    const lock = await far.host.locks.acquire('order:42', { ttl: '60s', autoExtend: true });
+    await eventually(async () => {
+      expect(await nodes.holding(key, lock.token)).toBe(3);
+    });
+    await Promise.all(nodes.servers.map((server) => server.ask((redis) => redis.script('FLUSH'))));
+    const slow = far.proxies.at(2).latency(150);
+    await far.host.app.close();
+    expect(slow.injected).toBeGreaterThan(0);
+    expect(await nodes.keys()).toEqual([]);
+    await far.proxies[Symbol.asyncDispose]();
+  });
+
+  it('shutdown with a node that hangs: ends in time, and leaves no key at the others', async () => {
+    const far = await behindProxies(nodes, { commandTimeout: 200 });
+    await far.host.locks.acquire('order:42', { ttl: '60s', autoExtend: true });
+    const hole = far.proxies.at(1).blackhole();
+    const { ms } = await timed(far.host.app.close());
+    expect(ms).toBeLessThan(8_000);
+    expect(hole.injected).toBeGreaterThan(0);
+    const [first, , third] = await nodes.get(key);
+    expect([first, third]).toEqual([null, null]);
+    await far.proxies[Symbol.asyncDispose]();
+  });
+});
