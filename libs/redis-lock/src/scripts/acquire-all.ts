@@ -1,7 +1,7 @@
 import { defineScript } from '@redstart/redis-core';
 import { scriptKeys, type LockKeys } from '../keys.js';
 import type { LockRuntime } from '../lock-runtime.js';
-import { fenceLifetimeMs } from './hand-off.js';
+import { fenceLifetimeMs } from './grant.js';
 
 export type AcquireAllReply =
   | { readonly acquired: true; readonly fencingToken: number }

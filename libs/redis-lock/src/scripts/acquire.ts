@@ -48,16 +48,7 @@ export const acquireScript = defineScript<AcquireReply>({
     end
 
     local first = 0
-    if queueLeaseMs > 0 then
-      local added = redis.call('ZADD', KEYS[4], text(ms + queueLeaseMs), owner)
-      -- The two differ in number only when one of them was evicted.
-      local whole = redis.call('LLEN', KEYS[3]) + added == redis.call('ZCARD', KEYS[4])
-      if added == 1 or (not whole and not redis.call('LPOS', KEYS[3], owner)) then redis.call('RPUSH', KEYS[3], owner) end
-      for key = 3, 4 do
-        if redis.call('PTTL', KEYS[key]) < queueLeaseMs * 2 then redis.call('PEXPIRE', KEYS[key], text(queueLeaseMs * 2)) end
-      end
-      if redis.call('LINDEX', KEYS[3], 0) == owner then first = 1 end
-    end
+    if queueLeaseMs > 0 then first = enqueue(owner, queueLeaseMs) end
     return { 0, redis.call('PTTL', KEYS[1]), ms, holder, first }`,
   parse: (reply) => {
     const [acquired, fenceOrLease, serverMs, holder, first] = reply as readonly unknown[];

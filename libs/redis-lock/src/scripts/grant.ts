@@ -1,0 +1,39 @@
+/** For how long a fencing counter is remembered without a new grant. Beyond that the server's clock alone keeps tokens rising. */
+export const fenceLifetimeMs = 86_400_000;
+
+/** Lua: the server's time, read once for the whole script. `us` and `ms` are numbers; `text` writes such a number without an exponent. */
+export const timeLua = `
+    local time = redis.call('TIME')
+    local us = time[1] * 1000000 + time[2]
+    local ms = math.floor(us / 1000)
+
+    local function text(number) return string.format('%.0f', number) end`;
+
+/**
+ * Lua functions shared by all scripts that give something away. They expect the main key of the lock in KEYS[1], its fence in KEYS[2], and these
+ * locals above them: `claimMs`, `wake` (the prefix of the wake-up channels) and `publish` (`PUBLISH`, or `SPUBLISH` on Cluster).
+ *
+ * `mint(least)`: the next fencing token, max(stored + 1, server time in us, least). So it rises even when the counter is lost.
+ *
+ * `tell(owner, fence)`: tells a waiter that it was given what it waits for, and says whether it has heard. A process that is not listening at this moment
+ * (PUBLISH reaches nobody) must not be given anything.
+ */
+export const grantLua = `${timeLua}
+
+    local function mint(least)
+      local fence = math.max(us, least)
+      local last = redis.call('SET', KEYS[2], text(fence), 'PX', ${fenceLifetimeMs}, 'GET')
+      last = tonumber(last or 0) or 0
+      if last >= fence then
+        fence = last + 1
+        redis.call('SET', KEYS[2], text(fence), 'PX', ${fenceLifetimeMs})
+      end
+      return fence
+    end
+
+    local function tell(owner, fence)
+      local message = owner .. ' ' .. text(fence) .. ' ' .. text(ms) .. ' ' .. claimMs .. ' ' .. KEYS[1]
+      -- A refusal (no permission for channels) counts as not heard: waiters then look by themselves.
+      local heard = redis.pcall(publish, wake .. string.match(owner, '^[^|]*', 23), message)
+      return type(heard) == 'number' and heard > 0
+    end`;
