@@ -1,6 +1,7 @@
-import { HeldLock } from './held-lock.js';
+import { HeldLock, type HeldLockState } from './held-lock.js';
 import type { AcquireOutcome, Contender } from './lease.js';
 import type { LockRuntime } from './lock-runtime.js';
+import { LockTimeoutError } from './lock.errors.js';
 import type { ResolvedLockCall } from './lock.options.js';
 import { newOwner, newToken } from './owner.js';
 import { Acquisition } from './waiting/acquisition.js';
@@ -20,18 +21,36 @@ export function newAttempt(runtime: LockRuntime, { label, waitTimeoutMs }: Resol
   return { token, owner, waitUntil: waitTimeoutMs === 0 ? -Infinity : runtime.clock.now() + waitTimeoutMs };
 }
 
-/** Brings one contender to what it wants, and watches over it from then on. */
+/**
+ * Brings one contender to what it wants, and watches over it from then on.
+ *
+ * @param hold makes what watches over it, where a plain {@link HeldLock} is not enough
+ */
+export function contend(
+  runtime: LockRuntime,
+  contender: Contender,
+  attempt: Attempt,
+  call: ResolvedLockCall,
+): Promise<AcquireOutcome<HeldLock>>;
+export function contend<L extends HeldLock>(
+  runtime: LockRuntime,
+  contender: Contender,
+  attempt: Attempt,
+  call: ResolvedLockCall,
+  hold: (state: HeldLockState) => L,
+): Promise<AcquireOutcome<L>>;
 export async function contend(
   runtime: LockRuntime,
   contender: Contender,
   { token, waitUntil }: Attempt,
   call: ResolvedLockCall,
+  hold = (state: HeldLockState) => new HeldLock(runtime, state),
 ): Promise<AcquireOutcome<HeldLock>> {
   const { ttlMs, autoExtend, signal } = call;
   const result = await new Acquisition(runtime, contender, { ttlMs, waitUntil, signal }).run();
   if (result.granted === undefined) return { lock: undefined, key: contender.key, holder: result.holder };
   const { fencingToken, validUntil, claimed } = result.granted;
-  const lock = new HeldLock(runtime, {
+  const lock = hold({
     parts: [contender],
     token,
     fencingToken,
@@ -42,6 +61,17 @@ export async function contend(
   });
   if (claimed) lock.confirm();
   return { lock };
+}
+
+/** The lock, if it is to be had in time. @throws LockTimeoutError otherwise */
+export async function inTime<L extends HeldLock>(
+  { clock }: LockRuntime,
+  attempt: () => Promise<AcquireOutcome<L>>,
+): Promise<L> {
+  const startedAt = clock.now();
+  const outcome = await attempt();
+  if (!('key' in outcome)) return outcome.lock;
+  throw new LockTimeoutError(outcome.key, Math.round(clock.now() - startedAt), outcome.holder);
 }
 
 /** From now, since that is when the caller learns that it holds the lock. */

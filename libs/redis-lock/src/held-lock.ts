@@ -29,7 +29,7 @@ export interface HeldLockState {
  *   so the lock is lost at that moment whether a renewal hangs or not; after a stall of the event loop, whoever looks first finds out.
  * - *lost*: by that deadline, by an answer of Redis, by the end of its longest hold, or by the end of the application. The signal aborts. Final: a late confirmation
  *   doesn't bring it back, and what it leaves in Redis is cleared.
- * - *released*: by `release`. Nothing is renewed any more.
+ * - *released*: by `release`, or by `convert`, after which another object stands for the same owner. Nothing is renewed any more.
  */
 export class HeldLock implements Lock {
   readonly keys: readonly string[];
@@ -49,6 +49,9 @@ export class HeldLock implements Lock {
   #shortened: { readonly sentAt: number; readonly validUntil: number } | undefined;
   #loss: LockLostError | undefined;
   #releasing: Promise<boolean> | undefined;
+  /** Under way or ended: whether it has become something else, which stands in its stead then. */
+  #conversion: Promise<boolean> | undefined;
+  #successor: HeldLock | undefined;
   /** Most locks are never asked for their signal. */
   #abort: AbortController | undefined;
   #deadline: Cancel | undefined;
@@ -129,6 +132,35 @@ export class HeldLock implements Lock {
     return this.#releasing;
   }
 
+  /** This, or what it was converted into. */
+  get current(): HeldLock {
+    return this.#successor?.current ?? this;
+  }
+
+  /** The same, once a conversion that is under way has ended. */
+  async latest(): Promise<HeldLock> {
+    await this.#conversion;
+    return this.current;
+  }
+
+  /**
+   * Goes on as a weaker hold of the same owner. This object ends when that is sent, because Redis may have carried it out from then on.
+   *
+   * @param change carries it out for a lease of `ttlMs`, and says whether the owner still held it; it may be repeated
+   * @throws LockLostError · RedisUnavailableError when Redis can't tell; the owner then gives up both
+   */
+  convert(part: Lease, change: (ttlMs: number) => Promise<boolean>): Promise<HeldLock> {
+    this.assertHeld();
+    const autoExtend = this.#renewal !== undefined;
+    this.#end();
+    const conversion = this.#convert(part, change, autoExtend);
+    this.#releasing = this.#conversion = conversion.then(
+      () => true,
+      () => false,
+    );
+    return conversion;
+  }
+
   /** Ends this object without touching Redis: another one stands for the same owner from now on. */
   dismiss(): void {
     this.#releasing = Promise.resolve(true);
@@ -178,6 +210,33 @@ export class HeldLock implements Lock {
     this.#latestSentAt = sentAt;
     if (this.#shortened !== undefined && this.#shortened.sentAt <= sentAt) this.#shortened = undefined;
     this.#setDeadline(Math.min(validUntil, this.#shortened?.validUntil ?? Infinity));
+  }
+
+  async #convert(part: Lease, change: (ttlMs: number) => Promise<boolean>, autoExtend: boolean): Promise<HeldLock> {
+    const ttlMs = this.#ttlMs;
+    const { token, fencingToken } = this;
+    const send = async () => ({ sentAt: this.#runtime.clock.now(), converted: await change(ttlMs) });
+    try {
+      const { sentAt, converted } = await send().catch((error: unknown) => {
+        if (!(error instanceof RedisUnavailableError) || error.outcome === 'not-executed') throw error;
+        return send();
+      });
+      if (!converted) throw new LockLostError(this.key, 'taken');
+      this.#successor = new HeldLock(this.#runtime, {
+        parts: [part],
+        token,
+        fencingToken,
+        ttlMs,
+        validUntil: leaseEnd(sentAt, ttlMs),
+        autoExtend,
+        minHoldUntil: this.#minHoldUntil,
+        maxHoldUntil: this.#maxHoldUntil,
+      });
+      return this.#successor;
+    } catch (error) {
+      this.#runtime.insist(() => part.giveUp(), ttlMs);
+      throw error;
+    }
   }
 
   async #release(): Promise<boolean> {

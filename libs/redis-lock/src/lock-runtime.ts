@@ -9,8 +9,21 @@ import {
   type ScriptArgument,
 } from '@redstart/redis-core';
 import type { HeldLock } from './held-lock.js';
-import { lockKeys, type LockKeys } from './keys.js';
-import type { ResolvedLockOptions } from './lock.options.js';
+import {
+  lockKeys,
+  readWriteKeys,
+  semaphoreKeys,
+  type LockKeys,
+  type ReadWriteKeys,
+  type SemaphoreKeys,
+} from './keys.js';
+import {
+  resolveLockCall,
+  type LockCallFallback,
+  type LockCallOptions,
+  type ResolvedLockCall,
+  type ResolvedLockOptions,
+} from './lock.options.js';
 import { Extensions } from './mutex/extensions.js';
 import { newMailbox } from './owner.js';
 import { WaitingRoom } from './waiting/waiting-room.js';
@@ -60,6 +73,19 @@ export class LockRuntime {
 
   keysOf(key: Key): LockKeys {
     return lockKeys(this.connection.keys, key, this.connection.cluster);
+  }
+
+  readWriteKeysOf(key: Key): ReadWriteKeys {
+    return readWriteKeys(this.connection.keys, key, this.connection.cluster);
+  }
+
+  semaphoreKeysOf(key: Key): SemaphoreKeys {
+    return semaphoreKeys(this.connection.keys, key, this.connection.cluster);
+  }
+
+  /** @param fallback where a call differs from the module, which does not renew by itself and waits as long as it is configured to */
+  resolveCall(raw: LockCallOptions, where: string, fallback: Partial<LockCallFallback> = {}): ResolvedLockCall {
+    return resolveLockCall(raw, { ...this.options, autoExtend: false, ...fallback }, where);
   }
 
   run<Result>(

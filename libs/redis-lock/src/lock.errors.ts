@@ -189,6 +189,51 @@ export function isOutOfReach(error: unknown): boolean {
   return error instanceof RedisUnavailableError || error instanceof LockQuorumError;
 }
 
+/**
+ * A flow of calls that holds one side of a read/write lock asked for a side of the same lock that it would have to wait for: for itself. Thrown at once, by
+ * what is called inside the work of `withRead` or `withWrite`.
+ */
+export class LockNestingError extends LockError {
+  readonly code = 'LOCK_NESTING';
+
+  constructor(
+    readonly key: string,
+    /** What the flow of calls holds already. */
+    readonly held: 'read' | 'write',
+    readonly asked: 'read' | 'write',
+  ) {
+    super(
+      `Read/write lock "${key}" is already held for ${held} by this flow of calls, so asking for ${asked} would wait for itself. ${nestingWayOut(held, asked)}`,
+    );
+  }
+}
+
+function nestingWayOut(held: 'read' | 'write', asked: 'read' | 'write'): string {
+  if (held === 'read') return 'End withRead first, and look again at what was read; or use withWrite from the start.';
+  if (asked === 'write') return 'Do this work under the write lock that is held, and pass it on if need be.';
+  return 'Read under the write lock, or call downgrade() on it when nothing is left to write.';
+}
+
+/**
+ * A semaphore was asked for with another number of permits than it is in use with. Nothing was taken: with two numbers, neither would hold.
+ */
+export class SemaphoreLimitError extends LockError {
+  readonly code = 'SEMAPHORE_LIMIT';
+
+  constructor(
+    readonly key: string,
+    /** As this caller has it. */
+    readonly permits: number,
+    /** As those have it who use it at present. */
+    readonly inUse: number,
+  ) {
+    super(
+      `Semaphore "${key}" was asked for with ${permits} permits, but is in use with ${inUse}. All callers have to name the same number. ` +
+        `To change it, end those that say ${inUse} first: once no permit is out and nobody waits, the next number is taken. Or use another key for the new number.`,
+    );
+  }
+}
+
 function describe(holder: LockHolder | undefined): string {
   if (holder === undefined) return 'somebody else';
   const { host, pid, label } = holder;

@@ -1,24 +1,21 @@
 import type { BeforeApplicationShutdown, OnModuleDestroy } from '@nestjs/common';
-import { InvalidKeyError, type Key, type RedisConnection } from '@redstart/redis-core';
+import { InvalidKeyError, OptionsError, type Key, type RedisConnection } from '@redstart/redis-core';
+import { inTime } from './contend.js';
 import type { HeldLock } from './held-lock.js';
 import { listKeys, type LockKey } from './keys.js';
 import type { AcquireOutcome } from './lease.js';
 import type { Lock } from './lock.js';
-import { LockNotAcquiredError, LockTimeoutError } from './lock.errors.js';
+import { LockNotAcquiredError } from './lock.errors.js';
 import { LockRuntime } from './lock-runtime.js';
 import { MasterMutexes } from './mutex/master-mutexes.js';
 import type { Mutexes } from './mutexes.js';
 import { QuorumMutexes } from './quorum/quorum-mutexes.js';
-import {
-  resolveLockCall,
-  type LockCallFallback,
-  type LockCallOptions,
-  type ResolvedLockCall,
-  type ResolvedLockOptions,
-} from './lock.options.js';
+import type { LockCallFallback, LockCallOptions, ResolvedLockCall, ResolvedLockOptions } from './lock.options.js';
 import { parseOwner, type LockHolder } from './owner.js';
+import { ReadWriteLock } from './read-write/read-write-lock.js';
 import { ReplicatedMutexes } from './replicas/replicated-mutexes.js';
 import { runHolding } from './run-holding.js';
+import { Semaphore, type SemaphoreOptions } from './semaphore/semaphore.js';
 
 /** A held lock as Redis shows it to everybody. */
 export interface LockState {
@@ -171,6 +168,31 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
     return this.#mutexes.forceRelease(this.#runtime.keysOf(key));
   }
 
+  /**
+   * The read/write lock of this name: many readers, or one writer. Sends nothing by itself, and is another lock than the mutex of this name.
+   *
+   * @throws InvalidKeyError · OptionsError on a module over several `nodes`
+   * @example
+   * const price = await locks.readWrite(['prices', tenant]).withRead({}, () => this.prices.find(id));
+   */
+  readWrite(key: Key): ReadWriteLock {
+    this.#refuseOverNodes('readWrite(key)');
+    return new ReadWriteLock(this.#runtime, this.#runtime.readWriteKeysOf(key));
+  }
+
+  /**
+   * The semaphore of this name, of which `permits` may be out at a time. Sends nothing by itself.
+   *
+   * @param options.permits how many there are, 1 to 1,000,000. All callers on all hosts have to name the same number
+   * @throws OptionsError · InvalidKeyError
+   * @example
+   * await locks.semaphore('bank', { permits: 5 }).withPermit({}, () => this.bank.transfer(order));
+   */
+  semaphore(key: Key, options: SemaphoreOptions): Semaphore {
+    this.#refuseOverNodes('semaphore(key)');
+    return new Semaphore(this.#runtime, this.#runtime.semaphoreKeysOf(key), options);
+  }
+
   async onModuleDestroy(): Promise<void> {
     await this.#mutexes.close(({ key }) => new LockNotAcquiredError(key, 'shutdown'));
   }
@@ -179,17 +201,21 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
     await this.#runtime.finishDuties();
   }
 
+  #refuseOverNodes(what: string): void {
+    if (this.#runtime.nodes.length === 1) return;
+    throw new OptionsError(
+      what,
+      'is not there over several nodes. Use a RedisLockModule on one connection for it, under a name of its own.',
+    );
+  }
+
   async #giveAllBack(): Promise<void> {
     await Promise.all([...this.#runtime.held].map((lock) => lock.surrender()));
     await this.#runtime.finishDuties();
   }
 
-  async #acquire(key: LockKey, call: ResolvedLockCall) {
-    const { clock } = this.#runtime;
-    const startedAt = clock.now();
-    const outcome = await this.#attempt(key, call);
-    if (outcome.lock !== undefined) return outcome.lock;
-    throw new LockTimeoutError(outcome.key, Math.round(clock.now() - startedAt), outcome.holder);
+  #acquire(key: LockKey, call: ResolvedLockCall): Promise<HeldLock> {
+    return inTime(this.#runtime, () => this.#attempt(key, call));
   }
 
   #attempt(key: LockKey, call: ResolvedLockCall): Promise<AcquireOutcome<HeldLock>> {
@@ -199,8 +225,7 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
   }
 
   #resolve(raw: LockCallOptions, where: string, fallback: Partial<LockCallFallback>): ResolvedLockCall {
-    const { ttlMs, waitTimeoutMs, label } = this.#runtime.options;
-    return resolveLockCall(raw, { ttlMs, waitTimeoutMs, autoExtend: false, label, ...fallback }, where);
+    return this.#runtime.resolveCall(raw, where, fallback);
   }
 }
 

@@ -14,7 +14,7 @@ const locks = new AsyncLocalStorage<HeldLock>();
  * @example  currentLock()?.assertHeld();
  */
 export function currentLock(): Lock | undefined {
-  const lock = locks.getStore();
+  const lock = locks.getStore()?.current;
   return lock?.isReleased === true ? undefined : lock;
 }
 
@@ -25,18 +25,20 @@ export function currentLock(): Lock | undefined {
  *   lapses by itself.
  * @throws what the work threw; it wins over everything else, except that an `AbortError` of a lost lock is told as LockLostError · LockLostError
  */
-export async function runHolding<T>(lock: HeldLock, work: (lock: Lock) => Promise<T>): Promise<T> {
+export async function runHolding<L extends HeldLock, T>(lock: L, work: (lock: L) => Promise<T>): Promise<T> {
   let result: T;
   try {
     result = await locks.run(lock, () => work(lock));
   } catch (error) {
-    const { loss } = lock;
-    await releaseQuietly(lock);
+    const held = await lock.latest();
+    const { loss } = held;
+    await releaseQuietly(held);
     if (loss !== undefined && isAbort(error)) throw new LockLostError(loss.key, loss.reason, { cause: error });
     throw error;
   }
-  const { loss } = lock;
-  const released = await releaseQuietly(lock);
+  const held = await lock.latest();
+  const { loss } = held;
+  const released = await releaseQuietly(held);
   if (loss !== undefined) throw loss;
   if (released === false) throw new LockLostError(lock.key, 'taken');
   return result;

@@ -13,6 +13,20 @@ export interface AcquireRequest {
   readonly leastFence: number;
 }
 
+/** What every script that takes something for one owner answers: {1, fencing token} or {0, lease left in ms, server ms, holder, 1 when next}. */
+export function parseAcquireReply(reply: unknown): AcquireReply {
+  const [acquired, fenceOrLease, serverMs, holder, first] = reply as readonly unknown[];
+  return acquired === 1
+    ? { acquired: true, fencingToken: Number(fenceOrLease) }
+    : {
+        acquired: false,
+        leaseMs: Number(fenceOrLease),
+        serverMs: Number(serverMs),
+        holder: String(holder),
+        next: first === 1,
+      };
+}
+
 /**
  * Takes a free lock, or a place in its queue. To be repeated as often as one likes with the same owner: who holds the lock already gets
  * the same answer and a full lease again, so a lost reply never blocks on its own key; who waits already keeps its place and stays alive.
@@ -50,18 +64,7 @@ export const acquireScript = defineScript<AcquireReply>({
     local first = 0
     if queueLeaseMs > 0 then first = enqueue(owner, queueLeaseMs) end
     return { 0, redis.call('PTTL', KEYS[1]), ms, holder, first }`,
-  parse: (reply) => {
-    const [acquired, fenceOrLease, serverMs, holder, first] = reply as readonly unknown[];
-    return acquired === 1
-      ? { acquired: true, fencingToken: Number(fenceOrLease) }
-      : {
-          acquired: false,
-          leaseMs: Number(fenceOrLease),
-          serverMs: Number(serverMs),
-          holder: String(holder),
-          next: first === 1,
-        };
-  },
+  parse: parseAcquireReply,
 });
 
 /** One attempt of `owner`; see {@link acquireScript}. */

@@ -2,7 +2,7 @@ import { defineScript } from '@redstart/redis-core';
 import { epochKey, fencedKeys, type LockKeys } from '../../keys.js';
 import type { LockRuntime } from '../../lock-runtime.js';
 import { tokenLength } from '../../owner.js';
-import { fenceLifetimeMs } from '../../scripts/hand-off.js';
+import { fenceLifetimeMs } from '../../scripts/grant.js';
 
 /** An epoch that nobody has asked for so long is forgotten; the next lock then waits for the delay, as at a new node. */
 const epochLifetimeMs = 30 * 86_400_000;

@@ -1,7 +1,7 @@
 import { defineScript } from '@redstart/redis-core';
 import { fencedKeys, type LockKeys } from '../../keys.js';
 import type { LockRuntime } from '../../lock-runtime.js';
-import { fenceLifetimeMs } from '../../scripts/hand-off.js';
+import { fenceLifetimeMs } from '../../scripts/grant.js';
 
 /**
  * Writes a fencing token back to a node, where the owner still has all of these locks. So the next one who wins them at this node reads it there; a token

@@ -1,0 +1,170 @@
+import { describeOn, standalone } from '@redstart/redis-testing';
+import fc from 'fast-check';
+import type { Redis } from 'ioredis';
+import { SemaphoreLimitError } from '../src/index.js';
+import type { SemaphoreKeys } from '../src/keys.js';
+import { resolveLockOptions } from '../src/lock.options.js';
+import { LockRuntime } from '../src/lock-runtime.js';
+import { Permits } from '../src/semaphore/permits.js';
+import { DrivenHost } from './driven-host.js';
+import { Listener } from './models/heard.js';
+import { SemaphoreModel } from './models/semaphore.model.js';
+
+const ttlMs = 60_000;
+const slots = 6;
+const mostly = fc.integer({ min: 0, max: 4 }).map((n) => n > 0);
+const act = fc.record({
+  slot: fc.nat({ max: slots - 1 }),
+  kind: fc.oneof(
+    { weight: 4, arbitrary: fc.constant('acquire' as const) },
+    { weight: 4, arbitrary: fc.constantFrom('release' as const, 'ask again' as const) },
+    { weight: 2, arbitrary: fc.constantFrom('extend' as const, 'give up' as const, 'lapse' as const) },
+  ),
+  queue: mostly,
+  hears: mostly,
+  count: fc.integer({ min: 1, max: 3 }),
+  /** Goes by the same number of permits as the others. */
+  agrees: fc.integer({ min: 0, max: 9 }).map((n) => n > 0),
+});
+type Act = typeof act extends fc.Arbitrary<infer T> ? T : never;
+
+interface Slot {
+  readonly permits: Permits;
+  readonly count: number;
+  readonly limit: number;
+  readonly queue: boolean;
+}
+
+/** One semaphore, in Redis and as a model, to which the same is done. */
+class Trial {
+  readonly model: SemaphoreModel;
+  readonly #slots: (Slot | undefined)[] = [];
+  /** Of the answers to the present act. */
+  readonly #fences: number[] = [];
+  #highestFence = 0;
+
+  constructor(
+    private readonly runtime: LockRuntime,
+    private readonly keys: SemaphoreKeys,
+    private readonly client: Redis,
+    private readonly listener: Listener,
+    limit: number,
+  ) {
+    this.model = new SemaphoreModel(limit, (owner) => listener.hears(owner));
+  }
+
+  /** @returns how many were given permits */
+  async run(act: Act): Promise<number> {
+    const at = act.kind === 'release' ? this.#holderNear(act.slot) : act.slot;
+    if (act.kind === 'acquire') {
+      if (this.#slots[at] !== undefined) return 0;
+      this.#slots[at] = this.#newSlot(act);
+    }
+    const slot = this.#slots[at];
+    if (slot === undefined) return 0;
+    const told = this.model.pushed.length;
+    const answered = await this.#do(act.kind, slot);
+    if (act.kind === 'give up' || (act.kind === 'release' && answered)) this.#slots[at] = undefined;
+    const [heard] = await Promise.all([this.listener.takeTold(), this.#expectSame()]);
+    expect(heard.map(({ owner }) => owner)).toEqual(this.model.pushed.slice(told));
+    this.#expectRising([...this.#fences.splice(0), ...heard.map(({ fence }) => fence)]);
+    return heard.length;
+  }
+
+  /** @returns what the call answered */
+  async #do(kind: Act['kind'], { permits, count, limit, queue }: Slot): Promise<boolean> {
+    const { owner } = permits;
+    switch (kind) {
+      case 'acquire':
+      case 'ask again': {
+        const expected = this.model.acquire(owner, count, limit, queue);
+        if (expected === 'wrong limit') {
+          await expect(permits.acquire(queue)).rejects.toThrow(SemaphoreLimitError);
+          return false;
+        }
+        const reply = await permits.acquire(queue);
+        expect(reply.acquired).toBe(expected);
+        if (reply.acquired) this.#fences.push(reply.fencingToken);
+        return reply.acquired;
+      }
+      case 'extend':
+        expect(await permits.extend(ttlMs)).toBe(this.model.holds(owner));
+        return true;
+      case 'release': {
+        const expected = this.model.release(owner);
+        expect(await permits.release(0)).toBe(expected);
+        return expected;
+      }
+      case 'give up':
+        this.model.giveUp(owner);
+        await permits.giveUp();
+        return true;
+      case 'lapse':
+        this.model.lapse(owner);
+        for (let number = 1; number <= count; number++) {
+          await this.client.zadd(this.keys.permits, 'XX', 1, `${number} ${owner}`);
+        }
+        await this.client.zadd(this.keys.waiters, 'XX', 1, `${count} ${owner}`);
+        return true;
+    }
+  }
+
+  #newSlot({ hears, count, agrees, queue }: Act): Slot {
+    const limit = agrees ? this.model.limit : this.model.limit + 1;
+    const wanted = { owner: this.listener.newOwner(hears), ttlMs, count: Math.min(count, limit), limit };
+    return { permits: new Permits(this.runtime, this.keys, wanted), count: wanted.count, limit, queue };
+  }
+
+  #holderNear(slot: number): number {
+    const holders = this.#slots.flatMap((one, at) => (one && this.model.holds(one.permits.owner) ? [at] : []));
+    return holders[slot % holders.length] ?? slot;
+  }
+
+  #expectRising(fences: number[]): void {
+    for (const fence of fences.sort((a, b) => a - b)) {
+      expect(fence).toBeGreaterThan(this.#highestFence);
+      this.#highestFence = fence;
+    }
+  }
+
+  async #expectSame(): Promise<void> {
+    const { keys, client, model } = this;
+    const [members, queue, waiters, ...ttls] = await Promise.all([
+      client.zrangebyscore(keys.permits, '(1', '+inf'),
+      client.lrange(keys.queue, 0, -1),
+      client.zrangebyscore(keys.waiters, '(1', '+inf'),
+      ...[keys.permits, keys.fence, keys.queue, keys.waiters, keys.limit].map((key) => client.pttl(key)),
+    ]);
+    const permits = [...model.out].flatMap(([owner, count]) =>
+      Array.from({ length: count }, (_, number) => `${number + 1} ${owner}`),
+    );
+    expect(members.sort()).toEqual(permits.sort());
+    expect(members.length).toBeLessThanOrEqual(model.limit);
+    expect(queue.filter((entry) => waiters.includes(entry))).toEqual(
+      model.queue.filter(({ alive }) => alive).map(({ owner, count }) => `${count} ${owner}`),
+    );
+    expect(ttls).not.toContain(-1);
+  }
+}
+
+describeOn(standalone)('the scripts of a semaphore', (redis) => {
+  it('do what the model does: never more permits than there are, in their order, nothing without an expiry', async () => {
+    await using host = await DrivenHost.start(redis.connection);
+    const patient = { ttl: ttlMs, queueLease: ttlMs, claimTtl: ttlMs, commandTimeout: '5s' } as const;
+    const runtime = new LockRuntime(host.connection, resolveLockOptions(patient));
+    const listener = await Listener.start(redis.server.client(), runtime.keysOf('any').wake);
+    const client = redis.server.client();
+    let subject = 0;
+    let pushed = 0;
+    const acts = fc.array(act, { minLength: 10, maxLength: 80, size: 'max' });
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 1, max: 5 }), acts, async (limit, all) => {
+        const trial = new Trial(runtime, runtime.semaphoreKeysOf(`bank:${subject++}`), client, listener, limit);
+        for (const one of all) pushed += await trial.run(one);
+      }),
+      { numRuns: 100, interruptAfterTimeLimit: 5_000 },
+    );
+    // Without hand-offs little would have been compared.
+    expect(pushed).toBeGreaterThan(20);
+  });
+});
