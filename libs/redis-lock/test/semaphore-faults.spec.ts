@@ -165,16 +165,23 @@ describeOn(standalone)('a semaphore', (redis) => {
   });
 
   it('goes by the limit in force when somebody lets go whose permits were lost', async () => {
-    const stale = await driven().acquire({ permits: 3 });
-    await redis.client().del(main); // As if its lease were over.
+    const stale = [await driven().acquire({ permits: 2 }), await driven().acquire({ ttl: '10s' })] as const;
+    await redis.client().del(main); // As if their leases were over.
     const one = other.locks.semaphore('bank', { permits: 1 });
     const held = await one.acquire();
     const next = one.acquire();
     await eventually(async () => {
       expect((await one.inspect()).waiting).toBe(1);
+      // The other one listens, so it could be given a permit.
+      expect(await redis.client().pubsub('CHANNELS', 'shop:lock:wake:*')).toHaveLength(1);
     });
-    expect(await stale.release()).toBe(false);
+    expect(await stale[0].release()).toBe(false);
+    host.clock.advance(surely(10_000));
+    expect(stale[1].isHeld).toBe(false);
+    await eventually(() => host.calls.get('lock.give-up-permits') === 1);
+    await host.locks.beforeApplicationShutdown();
     expect(await one.inspect()).toMatchObject({ available: 0, waiting: 1 });
+    expect(await redis.client().zcard(main)).toBe(1);
     await held.release();
     await (await next).release();
   });

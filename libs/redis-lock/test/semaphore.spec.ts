@@ -119,6 +119,7 @@ describeOn(standalone, cluster)('a semaphore', (redis) => {
       return new Map(list.flatMap((text, at) => (at % 2 === 0 ? [[text.slice(2, 24), Number(list[at + 1])]] : [])));
     };
     const expiry = () => redis.client().pexpiretime(main);
+    await (await here().acquire({ ttl: '1s' })).release();
     await using long = await here().acquire({ ttl: '60s' });
     const before = await leases();
     await using short = await there().acquire({ ttl: 300, permits: 2 });
@@ -126,8 +127,10 @@ describeOn(standalone, cluster)('a semaphore', (redis) => {
     expect(await expiry()).toBe(before.get(long.token));
     expect(await redis.client().pttl(`${main}:limit`)).toBeGreaterThan(59_000);
     expect(await failureOf(here().acquire({ permits: 3, waitTimeout: 100 }))).toBeInstanceOf(LockTimeoutError);
-    // The two come back when their lease is over, and only those.
+    // The two come back when their lease is over, and only those. A sign of life would come later than that.
+    const startedAt = performance.now();
     await using next = await here().acquire({ permits: 2, ttl: '2s' });
+    expect(performance.now() - startedAt).toBeLessThan(1_500);
     expect(short.isHeld).toBe(false);
     expect(await short.release()).toBe(false);
     expect(await there().tryAcquire()).toBeNull();
@@ -148,6 +151,13 @@ describeOn(standalone, cluster)('a semaphore', (redis) => {
     expect(await failureOf(there(5).available())).toBeInstanceOf(SemaphoreLimitError);
     expect(await here().inspect()).toMatchObject({ available: 2, waiting: 0 });
     await permit.release();
+
+    // Somebody waits who is not there at the moment.
+    const client = redis.client();
+    await client.rpush(`${main}:queue`, `1 ${dead}`);
+    await client.zadd(`${main}:waiters`, Date.now() + 60_000, `1 ${dead}`);
+    expect(await failureOf(there(5).acquire())).toBeInstanceOf(SemaphoreLimitError);
+    await client.zadd(`${main}:waiters`, 1, `1 ${dead}`);
 
     await using five = await there(5).acquire({ permits: 5 });
     expect(five.isHeld).toBe(true);
@@ -227,6 +237,7 @@ describeOn(standalone, cluster)('a semaphore', (redis) => {
       expect((await failureOf(here().acquire({ permits: wrong }))).message).toContain('acquire(options).permits');
     }
     expect((await failureOf(here(5_000).acquire({ permits: 1_001 }))).message).toContain('an integer from 1 to 1000');
+    await (await here(5_000).acquire({ permits: 1_000 })).release();
     expect(() => here(0)).toThrow(OptionsError);
     expect(() => hosts[0].locks.semaphore('bank', Object.assign({ permits: 1 }, { limit: 2 }))).toThrow('limit');
     expect(await here(5_000).inspect()).toMatchObject({ available: 5_000 });

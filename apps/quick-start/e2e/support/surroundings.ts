@@ -105,6 +105,22 @@ import { currentLock, LockService, RedisLockModule, WithLock } from '@redstart/r
         given: `
 export interface Payments { bank: { refund(id: string, options: { signal: AbortSignal; fence: number }): Promise<void> } }`,
       },
+      {
+        part: 'statements',
+        given: `
+declare const locks: LockService;
+declare const tenant: string;
+declare const order: { id: string };`,
+        fields: `quote!: (order: { id: string }) => Promise<number>;
+  importPrices!: (options: { fence: number }) => Promise<void>; publishPrices!: (options: { signal: AbortSignal }) => Promise<void>;`,
+      },
+      {
+        part: 'statements',
+        given: `
+declare const locks: LockService;
+declare const order: { id: string };`,
+        fields: 'bank!: { transfer(order: { id: string }): Promise<void> };',
+      },
       { part: 'file' },
     ],
   },
