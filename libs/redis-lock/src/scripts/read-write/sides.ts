@@ -9,7 +9,7 @@ import { leaseSetLua } from '../lease-set.js';
  *
  * `reads(owner)`: whether it has a read lease. `enter(owner, leaseMs)`: gives it one.
  *
- * `admitReaders()`: lets all waiting readers in that can hear of it. The others keep their places, and look by themselves.
+ * `admitReaders()`: lets all waiting readers in that can hear of it, each with a fencing token of its own. The others keep their places, and look by themselves.
  *
  * `admit()`: to be called when somebody has left. A free lock goes to the first writer that can hear of it, else to all waiting readers; one that others
  * still read is also for waiting readers, unless a writer waits.
@@ -28,12 +28,17 @@ export const sidesLua = `${handOffLua}
 
     local function admitReaders()
       purge(KEYS[6])
+      local first, told = nil, 0
       for _, owner in ipairs(redis.call('ZRANGE', KEYS[6], 0, -1)) do
-        if tell(owner, mint(0)) then
+        first = first or mint(0)
+        if tell(owner, first + told) then
           redis.call('ZREM', KEYS[6], owner)
-          enter(owner, claimMs)
+          redis.call('ZADD', KEYS[5], text(ms + claimMs), owner)
+          told = told + 1
         end
       end
+      if told > 1 then mint(first + told - 1) end
+      expire(KEYS[5])
     end
 
     local function admit()
