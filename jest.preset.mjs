@@ -3,6 +3,15 @@ import { fileURLToPath } from 'node:url';
 /** `REDSTART_IOREDIS=5` runs the suites with the older major that the libraries support. */
 const otherIoredis = process.env.REDSTART_IOREDIS === '5' ? { '^ioredis$': 'ioredis-5' } : {};
 
+/**
+ * `REDSTART_TOPOLOGY=cluster` asks for what runs on a Cluster: the suites that `describeOn` names so, and none of the specs that run on any topology alike. These go
+ * with `standalone`.
+ */
+const topologies = (process.env.REDSTART_TOPOLOGY ?? '').split(',').map((name) => name.trim());
+const named = topologies.filter((name) => /^[a-z]+$/.test(name));
+const onlyOnThese =
+  named.length === 0 || named.includes('standalone') ? {} : { testNamePattern: `\\[(${named.join('|')})\\]` };
+
 /** Jest in native-ESM mode: swc compiles the TypeScript (with decorator metadata), Node's vm runs real ES modules. */
 export default {
   testEnvironment: 'node',
@@ -12,6 +21,7 @@ export default {
   testMatch: ['**/test/**/*.spec.ts'],
   modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/out-tsc'],
   maxWorkers: 2,
+  ...onlyOnThese,
   testTimeout: 20_000,
   reporters: ['default', fileURLToPath(new URL('tools/jest-summary-reporter.mjs', import.meta.url))],
   transform: {

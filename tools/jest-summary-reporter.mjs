@@ -10,24 +10,36 @@ import { join } from 'node:path';
 export const resultsFile = (projectRoot, target) => join(projectRoot, '.cache', `${target}-results.json`);
 
 export default class JestSummaryReporter {
+  #testNamePattern;
+
+  constructor({ testNamePattern } = {}) {
+    this.#testNamePattern = testNamePattern;
+  }
+
   onRunComplete(_contexts, results) {
     const target = process.env.NX_TASK_TARGET_TARGET;
     // Somebody who runs Jest by hand wants to read its output, and no file.
     if (!target) return;
     const file = resultsFile(process.cwd(), target);
     mkdirSync(join(file, '..'), { recursive: true });
-    writeFileSync(file, JSON.stringify(summarize(results)));
+    writeFileSync(file, JSON.stringify(summarize(results, this.#testNamePattern)));
   }
 }
 
-/** A suite that could not even be loaded has no tests to count, and is one failure itself. */
-export function summarize(results) {
+/**
+ * A suite that could not even be loaded has no tests to count, and is one failure itself.
+ *
+ * @param {string} [testNamePattern] which tests were asked for. The others don't belong to this run: Jest calls them pending, and they are no skipped ones.
+ */
+export function summarize(results, testNamePattern) {
+  const askedFor = testNamePattern ? new RegExp(testNamePattern, 'i') : undefined;
+  const skippedNames = namesOf(results, ['pending', 'todo', 'disabled']).filter((name) => askedFor?.test(name) ?? true);
   return {
     passed: results.numPassedTests,
     failed: results.numFailedTests + results.numRuntimeErrorTestSuites,
-    skipped: results.numPendingTests + results.numTodoTests,
+    skipped: skippedNames.length,
     failedNames: namesOf(results, ['failed']),
-    skippedNames: namesOf(results, ['pending', 'todo', 'disabled']),
+    skippedNames,
   };
 }
 

@@ -73,6 +73,19 @@ export function sum(rows) {
 
 export const totalLine = (counts) => `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`;
 
+/**
+ * What a command says of itself to .ci/run: one line per surroundings, each with its own totals or why nothing ran there, and the total over all as the last line.
+ *
+ * @param {Row[]} rows over everything
+ * @param {{ title: string, rows?: Row[], reason?: string }[]} surroundings `reason`: nothing ran there
+ */
+export function reportOf(rows, surroundings) {
+  const lines = surroundings.map(({ title, rows: own = [], reason }) =>
+    reason === undefined ? `${title}: ${totalLine(sum(own))}` : `${title}: did not run: ${reason}`,
+  );
+  return [...lines, totalLine(sum(rows))].map((line) => `${line}\n`).join('');
+}
+
 /** The table that `npm test` ends with, and what failed or was skipped by name. */
 export function describeRows(rows, { longest = 20 } = {}) {
   const width = Math.max(...rows.map(({ title }) => title.length));

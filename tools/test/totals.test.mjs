@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { summarize } from '../jest-summary-reporter.mjs';
 import { readTap } from '../tap.mjs';
-import { describeRows, failed, passed, rowsOf, skipped, sum, totalLine } from '../totals.mjs';
+import { describeRows, failed, passed, reportOf, rowsOf, skipped, sum, totalLine } from '../totals.mjs';
 
 const options = { targets: ['lint', 'build', 'test'], testTargets: ['test'] };
 const task = (project, target, status) => ({
@@ -59,6 +59,19 @@ describe('the totals', () => {
     assert.ok(lines.includes('skipped: test a: case 0') && lines.includes('skipped: and 5 more'));
     assert.equal(lines.at(-1), 'failed: lint: b failed');
   });
+
+  it('are reported for each surroundings, and those in which nothing ran say why', () => {
+    const specs = [{ title: 'test a', ...counts(10, 0, 2) }];
+    const setUp = failed('set-up on valkey-9', 'no mirror');
+    const surroundings = [
+      { title: 'specs on Redis 7.0.15', rows: specs },
+      { title: 'specs on valkey-9', rows: [setUp], reason: 'no mirror' },
+    ];
+    assert.equal(
+      reportOf([...specs, setUp], surroundings),
+      'specs on Redis 7.0.15: 10 passed, 0 failed, 2 skipped\nspecs on valkey-9: did not run: no mirror\n10 passed, 1 failed, 2 skipped\n',
+    );
+  });
 });
 
 it("Jest's numbers: a suite that cannot be loaded is a failure", () => {
@@ -73,6 +86,7 @@ it("Jest's numbers: a suite that cannot be loaded is a failure", () => {
         testResults: [
           { status: 'failed', fullName: 'a fails' },
           { status: 'pending', fullName: 'b waits' },
+          { status: 'todo', fullName: 'c is to be' },
         ],
       },
     ],
@@ -82,7 +96,7 @@ it("Jest's numbers: a suite that cannot be loaded is a failure", () => {
     failed: 2,
     skipped: 2,
     failedNames: ['a fails'],
-    skippedNames: ['b waits'],
+    skippedNames: ['b waits', 'c is to be'],
   });
 });
 
