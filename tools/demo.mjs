@@ -15,8 +15,9 @@ import { findMissing } from './demo/verdict.mjs';
 import { SetupError } from './errors.mjs';
 import { installDependencies } from './install.mjs';
 import { cacheDirectory } from './paths.mjs';
+import { obtainRedis } from './redis-binary.mjs';
 import { startPrivateRedis } from './redis-private.mjs';
-import { buildSampleApi, findRedis, startDatabase, startSampleApi } from './sample-api.mjs';
+import { buildSampleApi, startDatabase, startSampleApi } from './sample-api.mjs';
 import { exitCode } from './spawn.mjs';
 
 const READY_WITHIN = 120_000;
@@ -27,7 +28,7 @@ export async function demo(_request, guard, say) {
   const forMs = secondsOf(process.env) * 1000;
   const folder = makeRunFolder(join(cacheDirectory, 'demo'));
   await installDependencies(guard, say);
-  const server = await findRedis(say);
+  const server = await obtainRedis({ say });
   await buildSampleApi(guard, say);
   say('starting Redis, the database and the sample API …');
   const redis = await startStoppableRedis(guard, { bin: server.bin, directory: join(folder, 'redis') });

@@ -11,6 +11,7 @@ import { access, chmod, constants, mkdir, readdir, realpath, rename, rm, writeFi
 import { delimiter, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { firstLine, prepareApt, unpackPackages } from './apt.mjs';
+import { SetupError } from './errors.mjs';
 import { root } from './paths.mjs';
 import { isAlive } from './process-table.mjs';
 import { capture } from './spawn.mjs';
@@ -31,8 +32,8 @@ const USUAL_DIRECTORIES = [
 
 /**
  * @param {{ env?: NodeJS.ProcessEnv, cache?: string, usual?: string[], say?: (line: string) => void }} options
- * @returns {Promise<{ bin: string, version: string, source: string }>}
- * @throws Error whose message tells the user what to do
+ * @returns {Promise<{ bin: string, version: string, title: string, source: string }>} its title is what it says of itself: `Redis 7.0.15`
+ * @throws SetupError whose message tells the user what to do
  */
 export async function obtainRedis({
   env = process.env,
@@ -47,7 +48,7 @@ export async function obtainRedis({
     (await usable(join(cache, 'redis', 'redis-server'), 'unpacked earlier', rejected)) ??
     (await unpackFromPackages(env, cache, say, rejected));
   if (found) return found;
-  throw new Error(whatToDo(rejected));
+  throw new SetupError(whatToDo(rejected));
 }
 
 async function chosenByUser(bin) {
@@ -55,7 +56,7 @@ async function chosenByUser(bin) {
   const server = await usable(bin, 'REDIS_SERVER_BIN', rejected);
   if (server) return server;
   const why = rejected[0] ?? `REDIS_SERVER_BIN=${bin} is not an executable file`;
-  throw new Error(
+  throw new SetupError(
     `${why}.\nPoint REDIS_SERVER_BIN at a redis-server or valkey-server ${OLDEST.join('.')} or newer, or unset it.`,
   );
 }
@@ -75,7 +76,7 @@ async function installedOnThisMachine(env, usual, rejected) {
 async function usable(bin, source, rejected) {
   if (!(await isExecutable(bin))) return undefined;
   const { code, output } = await capture(bin, ['--version'], { timeout: 10_000 });
-  const version = /\bv=(\d+\.\d+\.\d+)/.exec(output)?.[1];
+  const { version, title } = versionIn(output);
   if (code !== 0 || !version) {
     rejected.push(`${bin} does not run: ${firstLine(output) || `exit code ${code}`}`);
     return undefined;
@@ -84,7 +85,13 @@ async function usable(bin, source, rejected) {
     rejected.push(`${bin} is version ${version}, and ${OLDEST.join('.')} or newer is needed`);
     return undefined;
   }
-  return { bin, version, source };
+  return { bin, version, title, source };
+}
+
+/** What a server answers to --version. Valkey calls itself by both names. @returns {{ version?: string, title?: string }} empty when it is no such answer */
+export function versionIn(output) {
+  const version = /\bv=(\d+\.\d+\.\d+)/.exec(output)?.[1];
+  return version ? { version, title: `${/valkey/i.test(output) ? 'Valkey' : 'Redis'} ${version}` } : {};
 }
 
 function isOlder(version) {
@@ -112,7 +119,8 @@ async function unpackFromPackages(env, cache, say, rejected) {
     await rm(join(draft, 'apt'), { recursive: true, force: true });
     if (!(await usable(join(draft, 'redis-server'), '', rejected))) return undefined;
     const place = join(cache, 'redis');
-    await moveIntoPlace(draft, place);
+    const isUsable = async () => Boolean(await usable(join(place, 'redis-server'), '', []));
+    await moveIntoPlace(draft, place, isUsable);
     return await usable(join(place, 'redis-server'), "unpacked from the distribution's packages", rejected);
   } catch (error) {
     rejected.push(`unpacking the packages failed: ${firstLine(error.message)}`);
@@ -185,14 +193,15 @@ exec "$here/${server.slice(draft.length + 1)}" "$@"
   await chmod(wrapper, 0o755);
 }
 
-async function moveIntoPlace(draft, place) {
+/** @param {() => Promise<boolean>} isUsable whether what is in place is as good as the draft */
+export async function moveIntoPlace(draft, place, isUsable) {
   for (let attempt = 1; ; attempt++) {
     try {
       return await rename(draft, place);
     } catch (error) {
       if (attempt === 3) throw error;
       // Another command was faster: its server is as good as ours.
-      if (await usable(join(place, 'redis-server'), '', [])) return;
+      if (await isUsable()) return;
       const broken = `${draft}.broken`;
       await rename(place, broken).catch(() => {});
       await rm(broken, { recursive: true, force: true });

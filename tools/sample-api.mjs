@@ -4,20 +4,10 @@ import { startPrivateDatabase } from './database-private.mjs';
 import { SetupError } from './errors.mjs';
 import { keepOnlyOwnCache, startNx } from './nx.mjs';
 import { root } from './paths.mjs';
-import { obtainRedis } from './redis-binary.mjs';
 import { outputOf } from './spawn.mjs';
 
 const APP = '@redstart/sample-api';
 const DIST = join(root, 'apps', 'sample-api', 'dist');
-
-/** @returns {Promise<{ bin: string, version: string, source: string }>} a Redis server that can be started */
-export async function findRedis(say) {
-  try {
-    return await obtainRedis({ say });
-  } catch (error) {
-    throw new SetupError(error.message);
-  }
-}
 
 export async function buildSampleApi(guard, say) {
   say('building …');

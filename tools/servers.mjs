@@ -5,12 +5,13 @@
  * Run directly, it prints their paths: `node tools/servers.mjs [valkey-8 …]`
  */
 import { randomUUID } from 'node:crypto';
-import { chmod, mkdir, readdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { firstLine, prepareApt, unpackPackages } from './apt.mjs';
 import { SetupError } from './errors.mjs';
 import { root } from './paths.mjs';
+import { moveIntoPlace, versionIn } from './redis-binary.mjs';
 import { capture } from './spawn.mjs';
 
 /** Debian's releases from the oldest server to the newest. `suites` are searched together; the last one is preferred. */
@@ -24,10 +25,14 @@ const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
 /**
  * @param {keyof typeof SERVERS} name
+ * @param {{ env?: NodeJS.ProcessEnv, cache?: string, apt?: string, say?: (line: string) => void }} options `apt`: where the machine names its own mirror
  * @returns {Promise<{ bin: string, title: string }>} its title is what it says of itself: `Valkey 9.1.2`
  * @throws SetupError whose message tells what to do
  */
-export async function obtainServer(name, { env = process.env, cache = join(root, '.cache'), say = () => {} } = {}) {
+export async function obtainServer(
+  name,
+  { env = process.env, cache = join(root, '.cache'), apt = '/etc/apt', say = () => {} } = {},
+) {
   const place = join(cache, 'servers', name);
   const bin = join(place, 'redis-server');
   const unpacked = await titleOf(bin, env);
@@ -35,13 +40,12 @@ export async function obtainServer(name, { env = process.env, cache = join(root,
   say(`obtaining ${name}: unpacking Debian's package into .cache/servers (nothing is installed) …`);
   const draft = `${place}.draft-${process.pid}-${randomUUID()}`;
   try {
-    await unpack(SERVERS[name], draft, env);
+    await unpack(SERVERS[name], draft, { env, configuration: apt });
     if (!(await titleOf(join(draft, 'redis-server'), env)))
       throw new Error(
         `the unpacked server does not run: ${firstLine((await capture(join(draft, 'redis-server'), ['--version'])).output)}`,
       );
-    await rm(place, { recursive: true, force: true });
-    await rename(draft, place);
+    await moveIntoPlace(draft, place, async () => Boolean(await titleOf(bin, env)));
     return { bin, title: await titleOf(bin, env) };
   } catch (error) {
     throw new SetupError(
@@ -52,22 +56,20 @@ export async function obtainServer(name, { env = process.env, cache = join(root,
   }
 }
 
-/** Valkey calls itself by both names. @returns {Promise<string | undefined>} undefined when it does not run */
+/** @returns {Promise<string | undefined>} undefined when it does not run */
 async function titleOf(bin, env) {
   const { code, output } = await capture(bin, ['--version'], { env, timeout: 10_000 });
-  const version = /\bv=(\d+\.\d+\.\d+)/.exec(output)?.[1];
-  if (code !== 0 || !version) return undefined;
-  return `${/valkey/i.test(output) ? 'Valkey' : 'Redis'} ${version}`;
+  return code === 0 ? versionIn(output).title : undefined;
 }
 
-async function unpack({ family, suites }, draft, env) {
+async function unpack({ family, suites }, draft, { env, configuration }) {
   const sources = join(draft, 'sources');
   await mkdir(sources, { recursive: true });
   await writeFile(
     join(sources, 'debian.sources'),
     [
       'Types: deb',
-      `URIs: ${await mirror()}`,
+      `URIs: ${await mirror(configuration)}`,
       `Suites: ${suites.join(' ')}`,
       'Components: main',
       `Signed-By: ${KEYRING}`,
@@ -96,10 +98,10 @@ async function unpack({ family, suites }, draft, env) {
 }
 
 /** Where this machine gets its own packages from. */
-async function mirror() {
-  const directory = '/etc/apt/sources.list.d';
+async function mirror(configuration) {
+  const directory = join(configuration, 'sources.list.d');
   const files = (await readdir(directory).catch(() => [])).map((name) => join(directory, name));
-  for (const file of ['/etc/apt/sources.list', ...files.sort()]) {
+  for (const file of [join(configuration, 'sources.list'), ...files.sort()]) {
     const text = await readFile(file, 'utf8').catch(() => '');
     const found =
       /^URIs:\s*(https?:\S+\/debian)\/?\s*$/m.exec(text) ?? /^deb (?:\[.*?\] )?(https?:\S+\/debian)\/?\s/m.exec(text);

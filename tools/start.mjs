@@ -10,15 +10,16 @@ import { installDependencies } from './install.mjs';
 import { waitForLock } from './lock-file.mjs';
 import { dataDirectory } from './paths.mjs';
 import { publicAddress } from './public-address.mjs';
+import { obtainRedis } from './redis-binary.mjs';
 import { startPrivateRedis } from './redis-private.mjs';
-import { buildSampleApi, findRedis, startDatabase, startSampleApi } from './sample-api.mjs';
+import { buildSampleApi, startDatabase, startSampleApi } from './sample-api.mjs';
 import { exitCode } from './spawn.mjs';
 
 /** @returns {Promise<number>} the exit code of the API */
 export async function start(_request, guard, say) {
   await holdData(guard, say);
   await installDependencies(guard, say);
-  const server = process.env.REDIS_URL ? undefined : await findRedis(say);
+  const server = process.env.REDIS_URL ? undefined : await obtainRedis({ say });
   await buildSampleApi(guard, say);
   const redis = await provideRedis(guard, say, server);
   const database = await provideDatabase(guard, say);

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { obtainRedis } from '../redis-binary.mjs';
+import { program } from './fixtures/programs.mjs';
 
 let place, bin, cache;
 
@@ -15,12 +16,6 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(place, { recursive: true, force: true }));
 
-function program(path, script) {
-  mkdirSync(join(path, '..'), { recursive: true });
-  writeFileSync(path, `#!/bin/sh\n${script}\n`);
-  chmodSync(path, 0o755);
-  return path;
-}
 const server = (path, version) => program(path, `echo "Redis server v=${version} sha=00000000:0"`);
 const obtain = (env = {}) => obtainRedis({ env: { PATH: bin, ...env }, cache, usual: [] });
 
@@ -49,6 +44,7 @@ describe('which server is taken', () => {
     assert.deepEqual(await obtain({ REDIS_SERVER_BIN: chosen }), {
       bin: chosen,
       version: '8.0.1',
+      title: 'Redis 8.0.1',
       source: 'REDIS_SERVER_BIN',
     });
   });
