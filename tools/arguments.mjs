@@ -8,9 +8,9 @@ export const usage = `Usage:
   npm run demo                       send it traffic for a while and sum up what each library did
   npm test                           run every check and every test
   npm test -- --project redis-lock   only this project (may be repeated); the repository's own checks run as well
-  npm run test:servers               the libraries' suites on ${Object.keys(SERVERS).join(', ')}; name some to run only on those
-  npm run test:cluster               the libraries' suites on a Cluster of three masters and three replicas
-  npm run test:ioredis5              the libraries' suites with ioredis 5
+  npm run test:servers               the libraries' suites and the sample API on ${Object.keys(SERVERS).join(', ')}; name some to run only on those
+  npm run test:cluster               what the libraries' suites have on a Cluster, on three masters and three replicas
+  npm run test:ioredis5              the libraries' suites and the sample API's specs with ioredis 5
 
 Environment:
   PORT               npm start: the port of the sample API

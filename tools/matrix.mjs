@@ -1,65 +1,110 @@
 /**
- * The libraries' suites in other surroundings than those of `npm test`: on other servers, on a Cluster with replicas, with the oldest major of ioredis. Nothing
+ * The suites in other surroundings than those of `npm test`: on other servers, on a Cluster with replicas, with the oldest major of ioredis. Nothing
  * is taken from the cache, which knows nothing of surroundings.
  */
 import { mkdirSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { join } from 'node:path';
 import { SetupError } from './errors.mjs';
 import { installDependencies } from './install.mjs';
 import { runTargets } from './nx-tasks.mjs';
 import { keepOnlyOwnCache } from './nx.mjs';
-import { cacheDirectory, root } from './paths.mjs';
+import { cacheDirectory, versionOf } from './paths.mjs';
 import { obtainRedis } from './redis-binary.mjs';
 import { conclude } from './results.mjs';
 import { obtainServer, SERVERS } from './servers.mjs';
 import { failed } from './totals.mjs';
 
-/** Every suite on each of the servers, one after the other. */
-export const testServers = matrix(({ servers }, say) =>
-  (servers.length > 0 ? servers : Object.keys(SERVERS)).map((name) => async () => {
-    const redis = await obtainServer(name, { say });
-    return { title: redis.title, redis };
-  }),
-);
+const LIBRARIES = 'libs/*';
+const SAMPLE = 'apps/sample-api';
 
-/** What runs on a Cluster, on three masters with a replica each. */
-export const testCluster = matrix((_request, say) => [
-  async () => ({
-    title: 'six-node Cluster',
-    redis: await obtainRedis({ say }),
-    env: { REDSTART_TOPOLOGY: 'cluster', REDSTART_CLUSTER_REPLICAS: '1' },
-  }),
-]);
+/**
+ * What to run where. `obtain` finds the server, when it is that one's turn.
+ *
+ * @typedef {{ bin: string, title: string }} Server
+ * @typedef {{ name: string, what: string, obtain: () => Promise<Server>, title: (server: Server) => string, targets?: string[], projects: string[], env?: NodeJS.ProcessEnv }} Surroundings
+ */
 
-export const testIoredis5 = matrix((_request, say) => [
-  async () => ({
-    title: `ioredis ${createRequire(join(root, 'package.json'))('ioredis-5/package.json').version}`,
-    redis: await obtainRedis({ say }),
-    env: { REDSTART_IOREDIS: '5' },
-  }),
-]);
+/** Every suite, the sample API's processes included, on each of the servers, one after the other. @returns {Surroundings[]} */
+export function otherServers({ servers }, say, obtain = obtainServer) {
+  return (servers.length > 0 ? servers : Object.keys(SERVERS)).map((name) => ({
+    name,
+    what: 'libraries, sample API and its processes',
+    obtain: () => obtain(name, { say }),
+    title: (server) => `${server.title}, ioredis ${versionOf('ioredis')}`,
+    targets: ['test', 'e2e'],
+    projects: [LIBRARIES, SAMPLE],
+  }));
+}
 
-/** @param {(request: object, say: (line: string) => void) => (() => Promise<{ title: string, redis: { bin: string }, env?: object }>)[]} surroundingsOf */
-function matrix(surroundingsOf) {
+/** What runs on a Cluster, on three masters with a replica each. The sample API has one server. @returns {Surroundings[]} */
+export function sixNodeCluster(_request, say, obtain = obtainRedis) {
+  return [
+    {
+      name: 'six-node Cluster',
+      what: "libraries' suites for Clusters",
+      obtain: () => obtain({ say }),
+      title: (server) => `six-node Cluster of ${server.title}, ioredis ${versionOf('ioredis')}`,
+      projects: [LIBRARIES],
+      env: { REDSTART_TOPOLOGY: 'cluster', REDSTART_CLUSTER_REPLICAS: '1' },
+    },
+  ];
+}
+
+/** Every spec with the older ioredis. The sample API's processes load what is installed, so they are left out. @returns {Surroundings[]} */
+export function olderIoredis(_request, say, obtain = obtainRedis) {
+  return [
+    {
+      name: 'ioredis 5',
+      what: 'libraries and sample API',
+      obtain: () => obtain({ say }),
+      title: (server) => `${server.title}, ioredis ${versionOf('ioredis-5')}`,
+      projects: [LIBRARIES, SAMPLE],
+      env: { REDSTART_IOREDIS: '5' },
+    },
+  ];
+}
+
+export const testServers = matrix(otherServers);
+export const testCluster = matrix(sixNodeCluster);
+export const testIoredis5 = matrix(olderIoredis);
+
+/** @param {(request: object, say: (line: string) => void) => Surroundings[]} surroundingsOf */
+export function matrix(surroundingsOf, prepare = prepareWorkspace) {
   return async (request, guard, say) => {
     const began = performance.now();
-    const rows = [];
-    mkdirSync(cacheDirectory, { recursive: true });
-    await installDependencies(guard, say);
-    keepOnlyOwnCache();
-    for (const obtain of surroundingsOf(request, say)) {
-      try {
-        const { title, redis, env } = await obtain();
-        say(`\n── the suites on ${title}`);
-        const found = await runTargets(guard, { targets: ['test'], projects: ['libs/*'], redis, env, cached: false });
-        rows.push(...found.map((row) => ({ ...row, title: `${row.title} on ${title}` })));
-      } catch (error) {
-        if (guard.ending || !(error instanceof SetupError)) throw error;
-        say(`\n${error.message}`);
-        rows.push(failed('set-up', error.message.split('\n')[0]));
-      }
-    }
-    return conclude(rows, began, say);
+    await prepare(guard, say);
+    const found = [];
+    for (const one of surroundingsOf(request, say)) found.push(await runIn(one, guard, say));
+    return conclude(
+      found.flatMap(({ rows }) => rows),
+      found,
+      began,
+      say,
+    );
   };
+}
+
+async function prepareWorkspace(guard, say) {
+  mkdirSync(cacheDirectory, { recursive: true });
+  await installDependencies(guard, say);
+  keepOnlyOwnCache();
+}
+
+/** @param {Surroundings} surroundings */
+async function runIn({ name, what, obtain, title: titleOn, targets = ['test'], projects, env }, guard, say) {
+  try {
+    const redis = await obtain();
+    const title = titleOn(redis);
+    say(`\n── the suites on ${title}`);
+    const { rows, ranNothing } = await runTargets(guard, { targets, projects, redis, env, cached: false });
+    return {
+      title: `${what} on ${title}`,
+      rows: rows.map((row) => ({ ...row, title: `${row.title} on ${title}` })),
+      reason: ranNothing,
+    };
+  } catch (error) {
+    if (guard.ending || !(error instanceof SetupError)) throw error;
+    say(`\n${error.message}`);
+    const reason = error.message.split('\n')[0];
+    return { title: `${what} on ${name}`, rows: [failed(`set-up on ${name}`, reason)], reason };
+  }
 }

@@ -12,7 +12,7 @@ const TEST_TARGETS = ['test', 'e2e'];
 /**
  * @param {{ targets: string[], projects?: string[], redis?: { bin: string }, env?: NodeJS.ProcessEnv, cached?: boolean }} what `redis` is the server for the tests,
  *   `env` goes to them on top of ours; with `cached: false` everything runs
- * @returns {Promise<import('./totals.mjs').Row[]>}
+ * @returns {Promise<{ rows: import('./totals.mjs').Row[], ranNothing?: string }>} `ranNothing`: why there was not even one task
  */
 export async function runTargets(guard, { targets, projects = [], redis, env = {}, cached = !isCi() }) {
   const report = join(cacheDirectory, `tasks-${process.pid}.json`);
@@ -25,12 +25,13 @@ export async function runTargets(guard, { targets, projects = [], redis, env = {
   // Without a single task nothing has been checked, whatever the exit code says.
   if (tasks.length === 0) {
     const asked = projects.length > 0 ? ` for ${projects.join(', ')}` : '';
-    return [failed('nx', `ran no task${asked} (exit code ${code}), see above`)];
+    const ranNothing = `Nx ran no task${asked} (exit code ${code})`;
+    return { rows: [failed('nx', `${ranNothing}, see above`)], ranNothing };
   }
   const readResults = (task) => resultsOf(task, began);
   const rows = rowsOf(tasks, { targets, testTargets: TEST_TARGETS, readResults });
   if (code !== 0 && sum(rows).failed === 0) rows.push(failed('nx', `exit code ${code} although no task has failed`));
-  return rows;
+  return { rows };
 }
 
 /** Tests bring their own servers: the ones of the user's environment are out of their reach. */

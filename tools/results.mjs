@@ -1,16 +1,21 @@
 /** What every test command ends with. */
 import { writeFileSync } from 'node:fs';
-import { describeRows, sum, totalLine } from './totals.mjs';
+import { describeRows, reportOf, sum, totalLine } from './totals.mjs';
 
-/** Prints what came of everything. @returns the exit code: 0 when nothing has failed */
-export function conclude(rows, began, say) {
+/**
+ * Prints what came of everything.
+ *
+ * @param {import('./totals.mjs').Row[]} rows
+ * @param {{ title: string, rows?: import('./totals.mjs').Row[], reason?: string }[]} surroundings what the tests really ran on, see `reportOf`
+ * @returns the exit code: 0 when nothing has failed
+ */
+export function conclude(rows, surroundings, began, say) {
   say('\n── results');
   for (const line of describeRows(rows)) say(line);
   say(`after ${seconds(began)}`);
-  const total = totalLine(sum(rows));
-  // .ci/run prints the line itself, after whatever npm has to say.
-  if (process.env.REDSTART_TOTAL_FILE) writeFileSync(process.env.REDSTART_TOTAL_FILE, total);
-  else say(total);
+  // .ci/run prints the lines itself, after whatever npm has to say.
+  if (process.env.REDSTART_TOTAL_FILE) writeFileSync(process.env.REDSTART_TOTAL_FILE, reportOf(rows, surroundings));
+  else say(totalLine(sum(rows)));
   return sum(rows).failed === 0 ? 0 : 1;
 }
 

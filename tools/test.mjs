@@ -10,7 +10,7 @@ import { SetupError } from './errors.mjs';
 import { installDependencies } from './install.mjs';
 import { runTargets, takeText } from './nx-tasks.mjs';
 import { keepOnlyOwnCache, startNx } from './nx.mjs';
-import { cacheDirectory, root } from './paths.mjs';
+import { cacheDirectory, root, versionOf } from './paths.mjs';
 import { obtainRedis } from './redis-binary.mjs';
 import { exitCode } from './spawn.mjs';
 import { conclude, seconds } from './results.mjs';
@@ -24,16 +24,18 @@ const PRETTIER = join(root, 'node_modules', 'prettier', 'bin', 'prettier.cjs');
 /** @returns {Promise<number>} 0 when nothing has failed */
 export async function test({ projects }, guard, say) {
   const rows = [];
+  const surroundings = [];
   const began = performance.now();
   try {
     await prepare(guard, say);
-    rows.push(...(await runSteps(projects, guard, say)));
+    await runSteps({ rows, surroundings, projects }, guard, say);
   } catch (error) {
     if (guard.ending || !(error instanceof SetupError)) throw error;
     say(`\n${error.message}`);
     rows.push(failed('set-up', error.message.split('\n')[0]), skipped('checks and tests', 'the set-up has failed'));
+    surroundings.push({ title: 'checks and specs', reason: error.message.split('\n')[0] });
   }
-  return conclude(rows, began, say);
+  return conclude(rows, surroundings, began, say);
 }
 
 async function prepare(guard, say) {
@@ -42,8 +44,7 @@ async function prepare(guard, say) {
   await installDependencies(guard, say);
 }
 
-async function runSteps(projects, guard, say) {
-  const rows = [];
+async function runSteps({ rows, surroundings, projects }, guard, say) {
   const step = async (title, run) => {
     say(`\n── ${title}`);
     const began = performance.now();
@@ -64,8 +65,11 @@ async function runSteps(projects, guard, say) {
   if (projects.length === 0) await step('tools', () => testTools(guard));
   const redis = await findRedis(rows, say);
   const targets = redis ? [...CHECK_TARGETS, ...TEST_TARGETS] : CHECK_TARGETS;
-  await step(targets.join(', '), () => runTargets(guard, { targets, projects, redis }));
-  return rows;
+  await step(targets.join(', '), async () => {
+    const ran = await runTargets(guard, { targets, projects, redis });
+    surroundings.push(...surroundingsOf(redis, rows, ran));
+    return ran.rows;
+  });
 }
 
 /** Nx itself checks this before it runs tasks, but not in CI. */
@@ -93,10 +97,22 @@ async function testTools(guard) {
   return { title: 'tools', ...counts };
 }
 
+/** The checks need no Redis; the specs ran on one, or didn't run at all. */
+function surroundingsOf(redis, checks, { rows, ranNothing }) {
+  const isSpecs = ({ title }) => TEST_TARGETS.some((target) => title.startsWith(`${target} `));
+  const own = {
+    title: 'checks',
+    rows: [...checks.filter((row) => !isSpecs(row)), ...rows.filter((row) => !isSpecs(row))],
+  };
+  if (!redis) return [own, { title: 'specs and end-to-end tests', reason: 'there is no Redis to test with' }];
+  const title = `specs and end-to-end tests on ${redis.title}, ioredis ${versionOf('ioredis')}`;
+  return [own, { title, reason: ranNothing, rows: rows.filter(isSpecs) }];
+}
+
 async function findRedis(rows, say) {
   try {
     const redis = await obtainRedis({ say });
-    say(`\nRedis ${redis.version} for the tests: ${redis.bin} (${redis.source})`);
+    say(`\n${redis.title} for the tests: ${redis.bin} (${redis.source})`);
     return redis;
   } catch (error) {
     say(`\n${error.message}`);
