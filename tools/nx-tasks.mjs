@@ -66,4 +66,5 @@ export function takeText(file) {
   }
 }
 
-const isCi = () => Boolean(process.env.CI) && !['false', '0'].includes(process.env.CI);
+/** @returns {boolean} whether everything is to run, whatever the cache holds */
+export const isCi = () => Boolean(process.env.CI) && !['false', '0'].includes(process.env.CI);

@@ -8,7 +8,7 @@ import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { SetupError } from './errors.mjs';
 import { installDependencies } from './install.mjs';
-import { runTargets, takeText } from './nx-tasks.mjs';
+import { isCi, runTargets, takeText } from './nx-tasks.mjs';
 import { keepOnlyOwnCache, startNx } from './nx.mjs';
 import { cacheDirectory, root, versionOf } from './paths.mjs';
 import { obtainRedis } from './redis-binary.mjs';
@@ -17,7 +17,8 @@ import { conclude, seconds } from './results.mjs';
 import { readTap } from './tap.mjs';
 import { failed, passed, skipped, sum } from './totals.mjs';
 
-const CHECK_TARGETS = ['lint', 'typecheck', 'build'];
+/** Each project's lint can come from the cache. Where nothing does, one process for all of them takes half the time: it reads the libraries' types once. */
+const lintTarget = (projects) => (isCi() && projects.length === 0 ? 'lint-all' : 'lint');
 const TEST_TARGETS = ['test', 'e2e'];
 const PRETTIER = join(root, 'node_modules', 'prettier', 'bin', 'prettier.cjs');
 
@@ -64,7 +65,8 @@ async function runSteps({ rows, surroundings, projects }, guard, say) {
   await step('references', () => checkReferences(guard));
   if (projects.length === 0) await step('tools', () => testTools(guard));
   const redis = await findRedis(rows, say);
-  const targets = redis ? [...CHECK_TARGETS, ...TEST_TARGETS] : CHECK_TARGETS;
+  const checks = [lintTarget(projects), 'typecheck', 'build'];
+  const targets = redis ? [...checks, ...TEST_TARGETS] : checks;
   await step(targets.join(', '), async () => {
     const ran = await runTargets(guard, { targets, projects, redis });
     surroundings.push(...surroundingsOf(redis, rows, ran));

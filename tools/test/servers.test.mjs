@@ -38,7 +38,7 @@ function release({ server = 'valkey-server', answer = 'Valkey server v=9.1.2 sha
   mkdirSync(join(pool, server, 'etc'), { recursive: true });
   program(
     join(pool, 'libc6', 'usr/lib/x86_64-linux-gnu', 'ld-linux-x86-64.so.2'),
-    'echo "libraries: $2" >&2; shift 2; exec "$@"',
+    '[ "$1" = --library-path ] || exit 127; echo "libraries: $2" >&2; shift 2; exec "$@"',
   );
   mkdirSync(join(pool, 'libssl3', 'usr/lib/x86_64-linux-gnu'), { recursive: true });
   writeFileSync(join(pool, 'libssl3', 'usr/lib/x86_64-linux-gnu', 'libssl.so.3'), '');
