@@ -1,0 +1,238 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { eventually } from '@redstart/redis-testing';
+import { checkLog } from '../checker/check-log.js';
+import { checkQueue } from '../checker/check-queue.js';
+import { machineNow, type HoldSaid, type LogEntry } from '../checker/log-entry.js';
+import type { Terms } from '../worker/orders.js';
+import type { WorkerProcess } from '../worker/worker-process.js';
+import type { Arena } from './arena.js';
+
+type HoldEntry = LogEntry & HoldSaid;
+
+/** One holder inside, everybody else in the queue. */
+export interface Standstill {
+  readonly holder: WorkerProcess;
+  readonly waiters: readonly [WorkerProcess, WorkerProcess, WorkerProcess];
+}
+
+/** An outage and a full lock are no faults of a lock. */
+const allowedFailures = ['REDIS_UNAVAILABLE', 'LOCK_TIMEOUT', 'LOCK_LOST'];
+
+/** How long everything that is disturbed may take to come to order again, on a busy machine. */
+const patience = { within: 15_000, every: 50 };
+
+/**
+ * All workers compete for one lock while something goes wrong.
+ *
+ * - *competing*: from `begin`, and after `goOn`: short times inside, at full speed.
+ * - *standing still*: after `standstill`: nobody leaves, so who is disturbed is known exactly.
+ * - *over*: after `end`; `findings` tells whether the lock has held.
+ */
+export class Contest {
+  readonly #startedAt = machineNow();
+  #doings: Promise<void>[] = [];
+
+  private constructor(
+    readonly arena: Arena,
+    readonly terms: Terms,
+  ) {}
+
+  static async begin(arena: Arena, terms: Terms): Promise<Contest> {
+    const contest = new Contest(arena, terms);
+    await arena.crew.muster();
+    await arena.watch(terms.key);
+    await arena.crew.all({ order: 'compete', terms });
+    await contest.everyoneEnters();
+    await contest.everyoneListens();
+    return contest;
+  }
+
+  get workers(): readonly WorkerProcess[] {
+    return this.arena.crew.workers.filter(({ alive }) => alive);
+  }
+
+  /** What was written since the beginning, about this lock or about none. */
+  async log(): Promise<readonly LogEntry[]> {
+    const log = await this.arena.crew.witness.read();
+    return log.filter(
+      (entry) => entry.lookedAt >= this.#startedAt && (!('key' in entry) || entry.key === this.terms.key),
+    );
+  }
+
+  /** From now on, whoever is inside stays there. */
+  async dwell(): Promise<void> {
+    await this.arena.crew.all({ order: 'dwell' });
+  }
+
+  async goOn(): Promise<void> {
+    await this.arena.crew.all({ order: 'let-go' });
+  }
+
+  async standstill(): Promise<Standstill> {
+    await this.dwell();
+    return eventually(async () => {
+      const holder = await this.inside();
+      const line = await this.arena.lineOf(this.terms.key);
+      const waiters = line.waiters.flatMap((pid) => this.workers.filter((worker) => worker.pid === pid));
+      const [first, second, third, ...more] = waiters;
+      const all = new Set([holder, ...waiters]).size === this.workers.length && more.length === 0;
+      if (
+        holder === undefined ||
+        holder.pid !== line.holder ||
+        first === undefined ||
+        second === undefined ||
+        third === undefined ||
+        !all
+      ) {
+        throw new Error(`There is no standstill: ${JSON.stringify(line)}`);
+      }
+      return { holder, waiters: [first, second, third] } as const;
+    }, patience);
+  }
+
+  /** Resolves when none of these holds the lock or has a place in its queue any more. */
+  async lineWithout(workers: readonly WorkerProcess[]): Promise<void> {
+    const gone = new Set(workers.map(({ pid }) => pid));
+    await eventually(
+      async () => {
+        const { holder, waiters } = await this.arena.lineOf(this.terms.key);
+        const left = [holder, ...waiters].filter((pid) => pid !== undefined && gone.has(pid));
+        if (left.length > 0) throw new Error(`Processes that rest still hold the lock or wait: ${left.join(', ')}`);
+      },
+      { within: 2_000 },
+    );
+  }
+
+  /** Who is inside, by its own account. */
+  async inside(): Promise<WorkerProcess | undefined> {
+    const last = (await this.#holdEntries()).at(-1);
+    if (last === undefined || last.what === 'exit' || last.what === 'lost') return undefined;
+    return this.workers.find(({ name }) => name === last.worker);
+  }
+
+  /** Resolves with the next one to enter after a moment, and how many ms after. */
+  async nextToEnter(after: number, withinMs = patience.within): Promise<{ worker: WorkerProcess; afterMs: number }> {
+    return eventually(
+      async () => {
+        const enter = (await this.#holdEntries()).find(({ what, lookedAt }) => what === 'enter' && lookedAt > after);
+        const worker = this.workers.find(({ name }) => name === enter?.worker);
+        if (enter === undefined || worker === undefined) throw new Error('Nobody has entered.');
+        return { worker, afterMs: enter.lookedAt - after };
+      },
+      { within: withinMs, every: 20 },
+    );
+  }
+
+  /** Resolves with the moment at which a worker saw that its lock is lost. */
+  async loss(of: WorkerProcess, after: number): Promise<HoldEntry> {
+    return eventually(async () => {
+      const lost = (await this.#holdEntries()).find(
+        ({ what, worker, lookedAt }) => what === 'lost' && worker === of.name && lookedAt > after,
+      );
+      if (lost === undefined) throw new Error(`${of.name} has not lost its lock.`);
+      return lost;
+    }, patience);
+  }
+
+  /** Lets time go by, with everything in it that must not happen. */
+  async passes(ms: number): Promise<void> {
+    await sleep(ms);
+  }
+
+  /** Nobody is left behind for good. */
+  async everyoneEnters(since = machineNow(), who = this.workers): Promise<void> {
+    await eventually(async () => {
+      const entries = await this.#holdEntries();
+      const entered = new Set(entries.filter(({ lookedAt }) => lookedAt > since).map(({ worker }) => worker));
+      const missing = who.filter(({ name }) => !entered.has(name));
+      if (missing.length > 0) throw new Error(`These do not come in: ${missing.map(({ name }) => name).join(', ')}`);
+    }, patience);
+  }
+
+  /** From here on nobody may be passed over. */
+  async everyoneListens(): Promise<void> {
+    const { arena, terms } = this;
+    if (arena.monitor === undefined) return;
+    const pids = this.workers.map(({ pid }) => pid);
+    await eventually(async () => {
+      const listeners = await arena.listenersTo(terms.key);
+      if (!pids.every((pid) => listeners.includes(pid))) throw new Error('Not everybody listens.');
+    }, patience);
+    await arena.monitor.tell('hears', pids);
+  }
+
+  /** Their connections are about to break. */
+  async nobodyListens(): Promise<void> {
+    await this.arena.monitor?.tell(
+      'deaf',
+      this.workers.map(({ pid }) => pid),
+    );
+  }
+
+  async kill(worker: WorkerProcess): Promise<void> {
+    await this.arena.monitor?.tell('deaf', [worker.pid]);
+    await this.arena.crew.witness.say({ what: 'killed', worker: worker.name });
+    await worker.kill();
+  }
+
+  async freeze(worker: WorkerProcess): Promise<void> {
+    await this.arena.crew.witness.say({ what: 'froze', worker: worker.name });
+    worker.freeze();
+  }
+
+  async thaw(worker: WorkerProcess): Promise<void> {
+    const lookedAt = machineNow();
+    worker.thaw();
+    await this.arena.crew.witness.say({ what: 'thawed', worker: worker.name }, lookedAt);
+  }
+
+  /** The event loop of a worker stands still from now on; `settle` waits for its end. */
+  async stall(worker: WorkerProcess, ms: number): Promise<void> {
+    await this.arena.crew.witness.say({ what: 'froze', worker: worker.name });
+    this.#doings.push(worker.do({ order: 'stall', ms }));
+  }
+
+  /** Redis loses what it knows, or may do so, while `work` runs. */
+  async forgets(what: 'forgot' | 'may-have-forgotten', work: () => Promise<unknown>): Promise<void> {
+    const from = machineNow();
+    await work();
+    await this.arena.crew.witness.say({ what, from });
+  }
+
+  /** Brings everything to order after a disturbance: the dead are replaced, everybody competes, enters and listens again. */
+  async settle(): Promise<void> {
+    await Promise.all(this.#doings.splice(0));
+    const recruits = await this.arena.crew.replaceTheDead();
+    await Promise.all(recruits.map((recruit) => recruit.do({ order: 'compete', terms: this.terms })));
+    await this.goOn();
+    await this.everyoneEnters();
+    await this.everyoneListens();
+  }
+
+  /**
+   * Ends it in the hardest way: one is inside, and the others give up their places at once. Whoever rests leaves nothing behind, and that long before any
+   * lease ends; what the dead have left lapses.
+   */
+  async end(): Promise<void> {
+    await (this.arena.monitor === undefined ? this.dwell() : this.standstill());
+    await this.arena.crew.all({ order: 'rest' });
+    await this.lineWithout(this.workers);
+  }
+
+  /** All that is against the promises of a lock until now, in words. */
+  async findings(): Promise<string[]> {
+    const { crew, monitor } = this.arena;
+    await monitor?.upToDate();
+    return [
+      ...checkLog(await this.log(), { allowedFailures }),
+      ...checkQueue(monitor?.history.splice(0) ?? []),
+      ...(await this.arena.keysWithoutTtl()).map((key) => `${key} has no TTL`),
+      ...crew.complaints,
+    ];
+  }
+
+  async #holdEntries(): Promise<HoldEntry[]> {
+    const log = await this.log();
+    return log.filter((entry): entry is HoldEntry => 'hold' in entry).sort((a, b) => a.lookedAt - b.lookedAt);
+  }
+}

@@ -1,0 +1,97 @@
+import { RedisServer } from '@redstart/redis-testing';
+import { Witness } from '../witness.js';
+import { type CompiledWorker, compileWorker } from '../worker/compile.js';
+import type { LockTarget, Order } from '../worker/orders.js';
+import { WorkerProcess } from '../worker/worker-process.js';
+
+/** Where the worker at each place, 0 to 3, finds Redis. */
+export type TargetOf = (place: number) => LockTarget;
+
+/**
+ * Four worker processes and the witness that they write to. They stay the same for all faults of a spec file; who is killed is replaced at its place
+ * by a new one with another name.
+ */
+export class Crew implements AsyncDisposable {
+  readonly witness: Witness;
+  readonly #compiled: CompiledWorker;
+  readonly #server: RedisServer;
+  readonly #places: WorkerProcess[];
+  readonly #dead: WorkerProcess[] = [];
+  #recruits = 0;
+  #targetOf: TargetOf | undefined;
+
+  private constructor(compiled: CompiledWorker, server: RedisServer, size: number) {
+    this.#compiled = compiled;
+    this.#server = server;
+    this.witness = new Witness(server.url);
+    this.#places = Array.from({ length: size }, () => this.#recruit());
+  }
+
+  static async assemble(size = 4): Promise<Crew> {
+    const [compiled, server] = await Promise.all([compileWorker(), RedisServer.start()]);
+    return new Crew(compiled, server, size);
+  }
+
+  get workers(): readonly WorkerProcess[] {
+    return this.#places;
+  }
+
+  /** What any of them, dead or alive, had to complain about. */
+  get complaints(): string[] {
+    return [...this.#dead, ...this.#places].flatMap((worker) => worker.complaints);
+  }
+
+  /** Tells all who live. */
+  async all(order: Order): Promise<void> {
+    await Promise.all(this.#places.filter(({ alive }) => alive).map((worker) => worker.do(order)));
+  }
+
+  async connect(targetOf: TargetOf): Promise<void> {
+    this.#targetOf = targetOf;
+    await Promise.all(this.#places.map((worker, place) => worker.do({ order: 'connect', target: targetOf(place) })));
+  }
+
+  /** Ends their applications as a shutdown does. */
+  async disconnect(): Promise<void> {
+    await this.all({ order: 'disconnect' });
+    this.#targetOf = undefined;
+  }
+
+  /** Everybody is there and awake, whatever became of the last contest. */
+  async muster(): Promise<void> {
+    for (const worker of this.#places) worker.thaw();
+    await this.replaceTheDead();
+  }
+
+  /** Puts a new process to each place whose worker is dead, and connects it. */
+  async replaceTheDead(): Promise<readonly WorkerProcess[]> {
+    const recruits = this.#places.flatMap((worker, place) => {
+      if (worker.alive) return [];
+      this.#dead.push(worker);
+      const recruit = this.#recruit();
+      this.#places[place] = recruit;
+      return [{ recruit, place }];
+    });
+    await Promise.all(
+      recruits.map(async ({ recruit, place }) => {
+        if (this.#targetOf !== undefined) await recruit.do({ order: 'connect', target: this.#targetOf(place) });
+      }),
+    );
+    return recruits.map(({ recruit }) => recruit);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#places.map((worker) => worker.kill()));
+    this.witness.close();
+    await this.#server.stop();
+    await this.#compiled[Symbol.asyncDispose]();
+  }
+
+  #recruit(): WorkerProcess {
+    return new WorkerProcess(`w${++this.#recruits}`, this.#compiled.script, this.#server.url);
+  }
+}
+
+export function namesOf(workers: readonly WorkerProcess[]): string[] {
+  return workers.map(({ name }) => name);
+}

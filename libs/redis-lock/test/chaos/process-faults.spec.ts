@@ -1,0 +1,110 @@
+import { eventually, RedisServer } from '@redstart/redis-testing';
+import { Arena } from './arena/arena.js';
+import type { Contest } from './arena/contest.js';
+import { Crew } from './arena/crew.js';
+import { type FaultPlan, testTimeoutMs, underFault } from './arena/under-fault.js';
+import { machineNow } from './checker/log-entry.js';
+import { claimMs, lockOptions, slackMs, ttlMs } from './terms.js';
+
+/** What happens to processes: four of them compete for one lock on one server. */
+describe('chaos: processes', () => {
+  let server: RedisServer;
+  let crew: Crew;
+  let arena: Arena;
+  beforeAll(async () => {
+    [server, crew] = await Promise.all([RedisServer.start(), Crew.assemble()]);
+    arena = await Arena.open({
+      crew,
+      targetOf: () => ({ redis: [{ namespace: 'shop', url: server.url }], lock: lockOptions }),
+      client: server.client(),
+      masters: () => Promise.resolve([server]),
+      serverOf: () => Promise.resolve(server),
+    });
+  }, testTimeoutMs);
+  afterAll(async () => {
+    await arena[Symbol.asyncDispose]();
+    expect(crew.complaints).toEqual([]);
+    await crew[Symbol.asyncDispose]();
+    await server.stop();
+  });
+
+  const fault = (name: string, plan: FaultPlan, inject: (contest: Contest) => Promise<number>) => {
+    it(name, () => underFault(arena, name, plan, inject), testTimeoutMs);
+  };
+
+  fault('kill -9 of the holder', { times: 2 }, async (contest) => {
+    const { holder, waiters } = await contest.standstill();
+    const killedAt = machineNow();
+    await contest.kill(holder);
+    const { worker, afterMs } = await contest.nextToEnter(killedAt);
+    expect(worker.name).toBe(waiters[0].name);
+    expect(afterMs).toBeLessThan(ttlMs + slackMs);
+    return 1;
+  });
+
+  fault('kill -9 of the waiter at the head', { times: 2 }, async (contest) => {
+    const { holder, waiters } = await contest.standstill();
+    await contest.kill(waiters[0]);
+    const leftAt = machineNow();
+    await holder.do({ order: 'let-go' });
+    const { worker, afterMs } = await contest.nextToEnter(leftAt);
+    expect(worker.name).toBe(waiters[1].name);
+    expect(afterMs).toBeLessThan(claimMs + slackMs);
+    return 1;
+  });
+
+  fault('kill -9 of a waiter in the middle', { times: 2 }, async (contest) => {
+    const { holder, waiters } = await contest.standstill();
+    await contest.kill(waiters[1]);
+    const goneAt = machineNow();
+    await holder.do({ order: 'let-go' });
+    expect((await contest.nextToEnter(goneAt)).worker.name).toBe(waiters[0].name);
+    const leftAt = machineNow();
+    await waiters[0].do({ order: 'let-go' });
+    const { worker, afterMs } = await contest.nextToEnter(leftAt);
+    expect(worker.name).toBe(waiters[2].name);
+    expect(afterMs).toBeLessThan(claimMs + slackMs);
+    return 1;
+  });
+
+  fault('kill -9 of the waiter just granted', { times: 2 }, async (contest) => {
+    const { holder, waiters } = await contest.standstill();
+    // Frozen, it is handed the lock and can't see it: so it surely dies between the two.
+    await contest.freeze(waiters[0]);
+    await holder.do({ order: 'let-go' });
+    await eventually(async () => {
+      expect((await arena.lineOf(contest.terms.key)).holder).toBe(waiters[0].pid);
+    });
+    const killedAt = machineNow();
+    await contest.kill(waiters[0]);
+    const { worker, afterMs } = await contest.nextToEnter(killedAt);
+    expect(worker.name).toBe(waiters[1].name);
+    expect(afterMs).toBeLessThan(claimMs + slackMs);
+    return 1;
+  });
+
+  fault('SIGSTOP of the holder beyond its ttl', { times: 2 }, async (contest) => {
+    const { holder, waiters } = await contest.standstill();
+    const frozenAt = machineNow();
+    await contest.freeze(holder);
+    const { worker, afterMs } = await contest.nextToEnter(frozenAt);
+    expect(worker.name).toBe(waiters[0].name);
+    expect(afterMs).toBeLessThan(ttlMs + slackMs);
+    await contest.thaw(holder);
+    expect((await contest.loss(holder, frozenAt)).reason).toBe('deadline');
+    // It has released its lock, which is another one's by now, and queues again: that one is still inside.
+    expect((await contest.standstill()).holder.name).toBe(worker.name);
+    return 1;
+  });
+
+  fault('event-loop stall of the holder', { times: 2 }, async (contest) => {
+    const { holder, waiters } = await contest.standstill();
+    const stalledAt = machineNow();
+    await contest.stall(holder, ttlMs * 1.5);
+    const { worker } = await contest.nextToEnter(stalledAt);
+    expect(worker.name).toBe(waiters[0].name);
+    expect((await contest.loss(holder, stalledAt)).reason).toBe('deadline');
+    expect((await contest.standstill()).holder.name).toBe(worker.name);
+    return 1;
+  });
+});

@@ -1,0 +1,39 @@
+import type { RedisModuleOptions } from '@redstart/redis-core';
+import type { RedisLockModuleOptions } from '../../../src/index.js';
+
+/** Where a worker finds its lock: as many connections as the kind of lock needs. */
+export interface LockTarget {
+  readonly redis: readonly RedisModuleOptions[];
+  readonly lock: RedisLockModuleOptions;
+}
+
+/** How a worker competes. */
+export interface Terms {
+  readonly key: string;
+  readonly ttlMs: number;
+  readonly waitTimeoutMs: number;
+  /** The longest time that it stays inside, while it does not dwell. */
+  readonly workMs: number;
+}
+
+/** What a spec may tell a worker to do; it answers when that is done. */
+export type Order =
+  | { readonly order: 'connect'; readonly target: LockTarget }
+  | { readonly order: 'compete'; readonly terms: Terms }
+  /** Whoever is inside, or comes in, stays until it is told to let go, or has lost the lock. */
+  | { readonly order: 'dwell' }
+  | { readonly order: 'let-go' }
+  /** Gives up waiting, leaves, and answers when both are done. */
+  | { readonly order: 'rest' }
+  /** The event loop stands still. */
+  | { readonly order: 'stall'; readonly ms: number }
+  | { readonly order: 'disconnect' };
+
+export interface NumberedOrder {
+  readonly id: number;
+  readonly order: Order;
+}
+
+/** An answer to an order, or something that must never happen. */
+export type Report =
+  { readonly id: number; readonly failure?: string } | { readonly complaint: string } | { readonly ready: true };

@@ -1,0 +1,91 @@
+/** A process that competes for locks as its parent orders: what an instance of a service would be. */
+import 'reflect-metadata';
+import { inspect } from 'node:util';
+import { Module, type INestApplicationContext } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { RedisModule } from '@redstart/redis-core';
+import { LockService, RedisLockModule } from '../../../src/index.js';
+import { Witness } from '../witness.js';
+import { Contender } from './contender.js';
+import type { LockTarget, NumberedOrder, Order, Report, Terms } from './orders.js';
+
+const [, , name = '', witnessUrl = ''] = process.argv;
+const witness = new Witness(witnessUrl);
+let app: INestApplicationContext | undefined;
+let contender: Contender | undefined;
+
+@Module({})
+class WorkerModule {}
+
+async function connect({ redis, lock }: LockTarget): Promise<void> {
+  const imports = [...redis.map((options) => RedisModule.forRoot(options)), RedisLockModule.forRoot(lock)];
+  app = await NestFactory.createApplicationContext({ module: WorkerModule, imports });
+}
+
+async function compete(terms: Terms): Promise<void> {
+  await rest();
+  if (app === undefined) throw new Error('A worker must be connected before it competes.');
+  contender = new Contender(name, app.get(LockService), witness, terms);
+}
+
+async function stall(ms: number): Promise<void> {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+  const thawed = witness.say({ what: 'thawed', worker: name });
+  contender?.look();
+  await thawed;
+}
+
+async function rest(): Promise<void> {
+  await contender?.rest();
+  contender = undefined;
+}
+
+async function disconnect(): Promise<void> {
+  await app?.close();
+  app = undefined;
+}
+
+async function carryOut(order: Order): Promise<void> {
+  switch (order.order) {
+    case 'connect':
+      return connect(order.target);
+    case 'compete':
+      return compete(order.terms);
+    case 'dwell':
+      contender?.dwell();
+      return;
+    case 'let-go':
+      contender?.letGo();
+      return;
+    case 'rest':
+      return rest();
+    case 'stall':
+      return stall(order.ms);
+    case 'disconnect':
+      return disconnect();
+  }
+}
+
+function report(words: Report, then: () => void = () => undefined): void {
+  process.send?.(words, then);
+}
+
+for (const event of ['unhandledRejection', 'uncaughtException']) {
+  process.on(event, (reason: unknown) => {
+    report({ complaint: `${event}: ${inspect(reason)}` }, () => process.exit(70));
+  });
+}
+// The parent has gone, in whatever way.
+process.on('disconnect', () => process.exit());
+process.on('message', (message) => {
+  const { id, order } = message as NumberedOrder;
+  carryOut(order).then(
+    () => {
+      report({ id });
+    },
+    (error: unknown) => {
+      report({ id, failure: inspect(error) });
+    },
+  );
+});
+report({ ready: true });
