@@ -83,6 +83,20 @@ describe('chaos: processes', () => {
     return 1;
   });
 
+  fault('SIGSTOP of the waiter just granted', { times: 1 }, async (contest) => {
+    const { holder, waiters } = await contest.standstill();
+    await contest.freeze(waiters[0]);
+    const killedAt = machineNow();
+    await contest.kill(holder);
+    // Whoever asks when the lease has run out finds the lock free, but somebody before itself: that one gets it, and sleeps through its claim.
+    const { worker, afterMs } = await contest.nextToEnter(killedAt);
+    expect(worker.name).toBe(waiters[1].name);
+    expect(afterMs).toBeGreaterThan(claimMs);
+    expect(afterMs).toBeLessThan(ttlMs + claimMs + slackMs);
+    await contest.thaw(waiters[0]);
+    return 1;
+  });
+
   fault('SIGSTOP of the holder beyond its ttl', { times: 2 }, async (contest) => {
     const { holder, waiters } = await contest.standstill();
     const frozenAt = machineNow();
