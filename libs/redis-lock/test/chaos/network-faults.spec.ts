@@ -22,7 +22,7 @@ describe('chaos: network', () => {
         redis: [{ namespace: 'shop', url: proxies[place]?.url ?? server.url }],
         lock: lockOptions,
       }),
-      client: server.client(),
+      clients: [server.client()],
       masters: () => Promise.resolve([server]),
       serverOf: () => Promise.resolve(server),
     });

@@ -16,7 +16,7 @@ describe('chaos: processes', () => {
     arena = await Arena.open({
       crew,
       targetOf: () => ({ redis: [{ namespace: 'shop', url: server.url }], lock: lockOptions }),
-      client: server.client(),
+      clients: [server.client()],
       masters: () => Promise.resolve([server]),
       serverOf: () => Promise.resolve(server),
     });
@@ -73,7 +73,7 @@ describe('chaos: processes', () => {
     await contest.freeze(waiters[0]);
     await holder.do({ order: 'let-go' });
     await eventually(async () => {
-      expect((await arena.lineOf(contest.terms.key)).holder).toBe(waiters[0].pid);
+      expect((await arena.linesOf(contest.terms.key))[0]?.holder).toBe(waiters[0].pid);
     });
     const killedAt = machineNow();
     await contest.kill(waiters[0]);

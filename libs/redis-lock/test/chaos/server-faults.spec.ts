@@ -20,7 +20,7 @@ describe('chaos: server', () => {
         redis: [{ namespace: 'shop', url: server.url }],
         lock: { ...lockOptions, commandTimeout: ttlMs * 3 },
       }),
-      client: server.client(),
+      clients: [server.client()],
       masters: () => Promise.resolve([server]),
       serverOf: () => Promise.resolve(server),
     });

@@ -24,7 +24,7 @@ describe('chaos: topology', () => {
       await using arena = await Arena.open({
         crew,
         targetOf: () => ({ redis: [redis], lock: lockOptions }),
-        client: sentinel.client(),
+        clients: [sentinel.client()],
         masters: () => Promise.resolve([sentinel.master]),
         serverOf: () => Promise.resolve(sentinel.master),
       });
@@ -50,7 +50,7 @@ describe('chaos: topology', () => {
       await using arena = await Arena.open({
         crew,
         targetOf: () => ({ redis: [{ namespace: 'shop', cluster: [...cluster.nodes] }], lock: lockOptions }),
-        client: cluster.client(),
+        clients: [cluster.client()],
         masters: () => cluster.masters(),
         serverOf: (key) => cluster.nodeOf(key),
       });

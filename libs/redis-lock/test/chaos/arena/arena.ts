@@ -13,8 +13,8 @@ export interface Line {
 export interface ArenaOptions {
   readonly crew: Crew;
   readonly targetOf: TargetOf;
-  /** A client of the Redis under test, for looking. */
-  readonly client: Redis | Cluster;
+  /** One client of the Redis under test, for looking; of several independent servers one each. */
+  readonly clients: readonly (Redis | Cluster)[];
   /** The servers that hold keys at present. */
   readonly masters: () => Promise<readonly RedisServer[]>;
   /** The server that has the keys of a lock at present; none where there is no queue, as with several independent servers. */
@@ -51,11 +51,15 @@ export class Arena implements AsyncDisposable {
     if (server !== undefined) await this.monitor?.watch(server);
   }
 
-  async lineOf(key: string): Promise<Line> {
-    const { client } = this.#options;
-    const holder = await client.get(redisKey(key));
-    const waiters = await client.lrange(`${redisKey(key)}:queue`, 0, -1);
-    return { holder: holder === null ? undefined : pidOf(holder), waiters: waiters.map(pidOf) };
+  /** As each of the independent servers has it; where there is but one Redis, it is the only line. */
+  async linesOf(key: string): Promise<readonly Line[]> {
+    return Promise.all(
+      this.#options.clients.map(async (client) => {
+        const holder = await client.get(redisKey(key));
+        const waiters = await client.lrange(`${redisKey(key)}:queue`, 0, -1);
+        return { holder: holder === null ? undefined : pidOf(holder), waiters: waiters.map(pidOf) };
+      }),
+    );
   }
 
   /** The ids of the processes that can hear of a lock at this moment. */

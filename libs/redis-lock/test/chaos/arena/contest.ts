@@ -68,11 +68,22 @@ export class Contest {
     await this.arena.crew.all({ order: 'let-go' });
   }
 
+  /** Somebody is inside and stays there; all that can be known where there is no queue. */
+  async someoneDwells(): Promise<WorkerProcess> {
+    await this.dwell();
+    return eventually(async () => {
+      const holder = await this.inside();
+      if (holder === undefined) throw new Error('Nobody is inside.');
+      return holder;
+    }, patience);
+  }
+
   async standstill(): Promise<Standstill> {
     await this.dwell();
     return eventually(async () => {
       const holder = await this.inside();
-      const line = await this.arena.lineOf(this.terms.key);
+      const [line] = await this.arena.linesOf(this.terms.key);
+      if (line === undefined) throw new Error('There is no Redis to look at.');
       const waiters = line.waiters.flatMap((pid) => this.workers.filter((worker) => worker.pid === pid));
       const [first, second, third, ...more] = waiters;
       const all = new Set([holder, ...waiters]).size === this.workers.length && more.length === 0;
@@ -95,8 +106,9 @@ export class Contest {
     const gone = new Set(workers.map(({ pid }) => pid));
     await eventually(
       async () => {
-        const { holder, waiters } = await this.arena.lineOf(this.terms.key);
-        const left = [holder, ...waiters].filter((pid) => pid !== undefined && gone.has(pid));
+        const lines = await this.arena.linesOf(this.terms.key);
+        const pids = lines.flatMap(({ holder, waiters }) => [holder, ...waiters]);
+        const left = pids.filter((pid) => pid !== undefined && gone.has(pid));
         if (left.length > 0) throw new Error(`Processes that rest still hold the lock or wait: ${left.join(', ')}`);
       },
       { within: 2_000 },
@@ -214,7 +226,7 @@ export class Contest {
    * lease ends; what the dead have left lapses.
    */
   async end(): Promise<void> {
-    await (this.arena.monitor === undefined ? this.dwell() : this.standstill());
+    await (this.arena.monitor === undefined ? this.someoneDwells() : this.standstill());
     await this.arena.crew.all({ order: 'rest' });
     await this.lineWithout(this.workers);
   }
