@@ -114,8 +114,7 @@ describe('chaos: processes', () => {
   fault('event-loop stall of the holder', { times: 2 }, async (contest) => {
     const { holder, waiters } = await contest.standstill();
     const stalledAt = machineNow();
-    await contest.stall(holder, ttlMs * 1.5);
-    const { worker } = await contest.nextToEnter(stalledAt);
+    const [{ worker }] = await Promise.all([contest.nextToEnter(stalledAt), contest.stall(holder, ttlMs * 1.5)]);
     expect(worker.name).toBe(waiters[0].name);
     expect((await contest.loss(holder, stalledAt)).reason).toBe('deadline');
     expect((await contest.standstill()).holder.name).toBe(worker.name);

@@ -30,7 +30,6 @@ const patience = { within: 15_000, every: 50 };
  */
 export class Contest {
   readonly #startedAt = machineNow();
-  #doings: Promise<void>[] = [];
 
   private constructor(
     readonly arena: Arena,
@@ -198,10 +197,10 @@ export class Contest {
     await this.arena.crew.witness.say({ what: 'thawed', worker: worker.name }, lookedAt);
   }
 
-  /** The event loop of a worker stands still from now on; `settle` waits for its end. */
+  /** The event loop of a worker stands still; resolves when it goes on. */
   async stall(worker: WorkerProcess, ms: number): Promise<void> {
     await this.arena.crew.witness.say({ what: 'froze', worker: worker.name });
-    this.#doings.push(worker.do({ order: 'stall', ms }));
+    await worker.do({ order: 'stall', ms });
   }
 
   /** Redis loses what it knows, or may do so, while `work` runs. */
@@ -211,11 +210,16 @@ export class Contest {
     await this.arena.crew.witness.say({ what, from });
   }
 
-  /** Brings everything to order after a disturbance: the dead are replaced, everybody competes, enters and listens again. */
+  /** Another process takes the place of a dead one, and competes. */
+  async replace(dead: WorkerProcess): Promise<void> {
+    const recruit = await this.arena.crew.replace(dead);
+    await recruit.do({ order: 'compete', terms: this.terms });
+  }
+
+  /** Brings everything to order after a disturbance: everybody competes, enters and listens again. */
   async settle(): Promise<void> {
-    await Promise.all(this.#doings.splice(0));
-    const recruits = await this.arena.crew.replaceTheDead();
-    await Promise.all(recruits.map((recruit) => recruit.do({ order: 'compete', terms: this.terms })));
+    const dead = this.arena.crew.workers.filter(({ alive }) => !alive);
+    await Promise.all(dead.map((worker) => this.replace(worker)));
     await this.goOn();
     await this.everyoneEnters();
     await this.everyoneListens();

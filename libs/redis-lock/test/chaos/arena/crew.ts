@@ -60,24 +60,18 @@ export class Crew implements AsyncDisposable {
   /** Everybody is there and awake, whatever became of the last contest. */
   async muster(): Promise<void> {
     for (const worker of this.#places) worker.thaw();
-    await this.replaceTheDead();
+    await Promise.all(this.#places.filter(({ alive }) => !alive).map((dead) => this.replace(dead)));
   }
 
-  /** Puts a new process to each place whose worker is dead, and connects it. */
-  async replaceTheDead(): Promise<readonly WorkerProcess[]> {
-    const recruits = this.#places.flatMap((worker, place) => {
-      if (worker.alive) return [];
-      this.#dead.push(worker);
-      const recruit = this.#recruit();
-      this.#places[place] = recruit;
-      return [{ recruit, place }];
-    });
-    await Promise.all(
-      recruits.map(async ({ recruit, place }) => {
-        if (this.#targetOf !== undefined) await recruit.do({ order: 'connect', target: this.#targetOf(place) });
-      }),
-    );
-    return recruits.map(({ recruit }) => recruit);
+  /** Puts a new process to the place of a dead one, and connects it. */
+  async replace(dead: WorkerProcess): Promise<WorkerProcess> {
+    const place = this.#places.indexOf(dead);
+    if (place < 0) throw new Error(`${dead.name} has been replaced already.`);
+    this.#dead.push(dead);
+    const recruit = this.#recruit();
+    this.#places[place] = recruit;
+    if (this.#targetOf !== undefined) await recruit.do({ order: 'connect', target: this.#targetOf(place) });
+    return recruit;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
