@@ -35,7 +35,7 @@ describe('chaos: processes', () => {
   fault('kill -9 of the holder', { times: 2 }, async (contest) => {
     const { holder, waiters } = await contest.standstill();
     const killedAt = machineNow();
-    await contest.kill(holder);
+    await arena.kill(holder);
     const { worker, afterMs } = await contest.nextToEnter(killedAt);
     expect(worker.name).toBe(waiters[0].name);
     expect(afterMs).toBeLessThan(ttlMs + slackMs);
@@ -44,7 +44,7 @@ describe('chaos: processes', () => {
 
   fault('kill -9 of the waiter at the head', { times: 2 }, async (contest) => {
     const { holder, waiters } = await contest.standstill();
-    await contest.kill(waiters[0]);
+    await arena.kill(waiters[0]);
     const leftAt = machineNow();
     await holder.do({ order: 'let-go' });
     const { worker, afterMs } = await contest.nextToEnter(leftAt);
@@ -55,7 +55,7 @@ describe('chaos: processes', () => {
 
   fault('kill -9 of a waiter in the middle', { times: 2 }, async (contest) => {
     const { holder, waiters } = await contest.standstill();
-    await contest.kill(waiters[1]);
+    await arena.kill(waiters[1]);
     const goneAt = machineNow();
     await holder.do({ order: 'let-go' });
     expect((await contest.nextToEnter(goneAt)).worker.name).toBe(waiters[0].name);
@@ -70,13 +70,13 @@ describe('chaos: processes', () => {
   fault('kill -9 of the waiter just granted', { times: 2 }, async (contest) => {
     const { holder, waiters } = await contest.standstill();
     // Frozen, it is handed the lock and can't see it: so it surely dies between the two.
-    await contest.freeze(waiters[0]);
+    await arena.freeze(waiters[0]);
     await holder.do({ order: 'let-go' });
     await eventually(async () => {
       expect((await arena.linesOf(contest.terms.key))[0]?.holder).toBe(waiters[0].pid);
     });
     const killedAt = machineNow();
-    await contest.kill(waiters[0]);
+    await arena.kill(waiters[0]);
     const { worker, afterMs } = await contest.nextToEnter(killedAt);
     expect(worker.name).toBe(waiters[1].name);
     expect(afterMs).toBeLessThan(claimMs + slackMs);
@@ -85,26 +85,26 @@ describe('chaos: processes', () => {
 
   fault('SIGSTOP of the waiter just granted', { times: 1 }, async (contest) => {
     const { holder, waiters } = await contest.standstill();
-    await contest.freeze(waiters[0]);
+    await arena.freeze(waiters[0]);
     const killedAt = machineNow();
-    await contest.kill(holder);
+    await arena.kill(holder);
     // Whoever asks when the lease has run out finds the lock free, but somebody before itself: that one gets it, and sleeps through its claim.
     const { worker, afterMs } = await contest.nextToEnter(killedAt);
     expect(worker.name).toBe(waiters[1].name);
     expect(afterMs).toBeGreaterThan(claimMs);
     expect(afterMs).toBeLessThan(ttlMs + claimMs + slackMs);
-    await contest.thaw(waiters[0]);
+    await arena.thaw(waiters[0]);
     return 1;
   });
 
   fault('SIGSTOP of the holder beyond its ttl', { times: 2 }, async (contest) => {
     const { holder, waiters } = await contest.standstill();
     const frozenAt = machineNow();
-    await contest.freeze(holder);
+    await arena.freeze(holder);
     const { worker, afterMs } = await contest.nextToEnter(frozenAt);
     expect(worker.name).toBe(waiters[0].name);
     expect(afterMs).toBeLessThan(ttlMs + slackMs);
-    await contest.thaw(holder);
+    await arena.thaw(holder);
     expect((await contest.loss(holder, frozenAt)).reason).toBe('deadline');
     // It has released its lock, which is another one's by now, and queues again: that one is still inside.
     expect((await contest.standstill()).holder.name).toBe(worker.name);
@@ -114,7 +114,7 @@ describe('chaos: processes', () => {
   fault('event-loop stall of the holder', { times: 2 }, async (contest) => {
     const { holder, waiters } = await contest.standstill();
     const stalledAt = machineNow();
-    const [{ worker }] = await Promise.all([contest.nextToEnter(stalledAt), contest.stall(holder, ttlMs * 1.5)]);
+    const [{ worker }] = await Promise.all([contest.nextToEnter(stalledAt), arena.stall(holder, ttlMs * 1.5)]);
     expect(worker.name).toBe(waiters[0].name);
     expect((await contest.loss(holder, stalledAt)).reason).toBe('deadline');
     expect((await contest.standstill()).holder.name).toBe(worker.name);

@@ -43,15 +43,15 @@ describe('chaos: storm', () => {
   const aWhile = () => sleep(Math.random() * ttlMs * 1.5);
   const toAWorker: Record<string, (contest: Contest, worker: WorkerProcess) => Promise<unknown>> = {
     async kill(contest, worker) {
-      await contest.kill(worker);
+      await arena.kill(worker);
       await contest.replace(worker);
     },
-    async freeze(contest, worker) {
-      await contest.freeze(worker);
+    async freeze(_contest, worker) {
+      await arena.freeze(worker);
       await aWhile();
-      await contest.thaw(worker);
+      await arena.thaw(worker);
     },
-    stall: (contest, worker) => contest.stall(worker, Math.random() * ttlMs * 1.5),
+    stall: (_contest, worker) => arena.stall(worker, Math.random() * ttlMs * 1.5),
     async reset(_contest, worker) {
       proxies[crew.workers.indexOf(worker)]?.reset();
       await aWhile();

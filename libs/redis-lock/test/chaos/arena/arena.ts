@@ -1,6 +1,8 @@
 import type { Cluster, Redis } from 'ioredis';
 import type { RedisServer } from '@redstart/redis-testing';
 import { pidOf } from '../checker/check-queue.js';
+import { machineNow } from '../checker/log-entry.js';
+import type { WorkerProcess } from '../worker/worker-process.js';
 import type { Crew, TargetOf } from './crew.js';
 import { QueueMonitor } from './queue-monitor.js';
 
@@ -73,6 +75,31 @@ export class Arena implements AsyncDisposable {
       ]);
       return (channels as string[][]).flat().map(pidOf);
     });
+  }
+
+  /** SIGKILL, told beforehand to whoever judges the log and the queue. */
+  async kill(worker: WorkerProcess): Promise<void> {
+    await this.monitor?.tell('deaf', [worker.pid]);
+    await this.crew.witness.say({ what: 'killed', worker: worker.name });
+    await worker.kill();
+  }
+
+  /** SIGSTOP: its connections stay open, and it does nothing. */
+  async freeze(worker: WorkerProcess): Promise<void> {
+    await this.crew.witness.say({ what: 'froze', worker: worker.name });
+    worker.freeze();
+  }
+
+  async thaw(worker: WorkerProcess): Promise<void> {
+    const lookedAt = machineNow();
+    worker.thaw();
+    await this.crew.witness.say({ what: 'thawed', worker: worker.name }, lookedAt);
+  }
+
+  /** The event loop of a worker stands still; resolves when it goes on. */
+  async stall(worker: WorkerProcess, ms: number): Promise<void> {
+    await this.crew.witness.say({ what: 'froze', worker: worker.name });
+    await worker.do({ order: 'stall', ms });
   }
 
   /** Keys that would stay for ever. */

@@ -180,29 +180,6 @@ export class Contest {
     );
   }
 
-  async kill(worker: WorkerProcess): Promise<void> {
-    await this.arena.monitor?.tell('deaf', [worker.pid]);
-    await this.arena.crew.witness.say({ what: 'killed', worker: worker.name });
-    await worker.kill();
-  }
-
-  async freeze(worker: WorkerProcess): Promise<void> {
-    await this.arena.crew.witness.say({ what: 'froze', worker: worker.name });
-    worker.freeze();
-  }
-
-  async thaw(worker: WorkerProcess): Promise<void> {
-    const lookedAt = machineNow();
-    worker.thaw();
-    await this.arena.crew.witness.say({ what: 'thawed', worker: worker.name }, lookedAt);
-  }
-
-  /** The event loop of a worker stands still; resolves when it goes on. */
-  async stall(worker: WorkerProcess, ms: number): Promise<void> {
-    await this.arena.crew.witness.say({ what: 'froze', worker: worker.name });
-    await worker.do({ order: 'stall', ms });
-  }
-
   /** Redis loses what it knows, or may do so, while `work` runs. */
   async forgets(what: 'forgot' | 'may-have-forgotten', work: () => Promise<unknown>): Promise<void> {
     const from = machineNow();
