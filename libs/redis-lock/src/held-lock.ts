@@ -16,7 +16,7 @@ export interface HeldLockState {
   readonly ttlMs: number;
   readonly validUntil: number;
   readonly autoExtend: boolean;
-  /** On the runtime's clock: a release before this leaves it taken until then. */
+  /** On the runtime's clock: a release or a loss before this leaves it taken until then. */
   readonly minHoldUntil: number;
   /** On the runtime's clock: lost at this moment, whatever is confirmed. */
   readonly maxHoldUntil: number;
@@ -248,7 +248,7 @@ export class HeldLock implements Lock {
 
   /** The answer to a release may get lost; then the second one says "not held", although the first one did it. */
   async #releaseOne(part: Lease, heldBefore: boolean): Promise<boolean> {
-    const send = () => part.release(Math.max(0, Math.ceil(this.#minHoldUntil - this.#runtime.clock.now())));
+    const send = () => part.release(this.#keepMs);
     try {
       return await send();
     } catch (error) {
@@ -267,7 +267,9 @@ export class HeldLock implements Lock {
   }
 
   #giveUp(): void {
-    for (const part of this.#parts) this.#runtime.insist(() => part.giveUp(), this.#ttlMs);
+    for (const part of this.#parts) {
+      this.#runtime.insist(() => (this.#keepMs > 0 ? part.release(this.#keepMs) : part.giveUp()), this.#ttlMs);
+    }
   }
 
   #end(): void {
@@ -283,8 +285,14 @@ export class HeldLock implements Lock {
     this.#renewal = this.#runtime.connection.leases.track(this.#runtime.renewals, this, this.#ttlMs / 3);
   }
 
+  /** For how long it has to stay taken, held or lost. */
+  get #keepMs(): number {
+    return Math.max(0, Math.ceil(this.#minHoldUntil - this.#runtime.clock.now()));
+  }
+
+  /** Which of the two came first: after a stall of the event loop both may have passed. */
   get #lossByClock(): LockLossReason {
-    return this.#runtime.clock.now() >= this.#maxHoldUntil ? 'max-hold' : (this.#lossReason ?? 'deadline');
+    return this.#validUntil >= this.#maxHoldUntil ? 'max-hold' : (this.#lossReason ?? 'deadline');
   }
 
   get #lossReason(): LockLossReason | undefined {

@@ -43,7 +43,10 @@ export interface ResolvedLockOptions {
 
 /** Options of one `acquire`, `tryAcquire` or `withLock`; what is missing is taken from the module. */
 export interface LockCallOptions {
-  /** How long the lock lives without renewal. At least 100 ms. */
+  /**
+   * How long the lock lives without renewal. At least 100 ms.
+   * @default that of the module; longer if `minHold` is, and shorter if `maxHold` is and the lock is renewed
+   */
   ttl?: Duration;
   /** How long to wait for a held lock; 0 does not wait. */
   waitTimeout?: Duration;
@@ -51,7 +54,11 @@ export interface LockCallOptions {
   autoExtend?: boolean;
   /** Gives up waiting; the call rejects with the signal's reason. Does nothing once the lock is held. */
   signal?: AbortSignal;
-  /** A release before this time leaves the lock taken until then: for work that must not run again too soon. Starts with the acquisition. @default 0 */
+  /**
+   * A release before this time leaves the lock taken until then: for work that must not run again too soon. Starts with the acquisition. So
+   * does a loss, as far as the lock is still ours in Redis; and a killed process, if the ttl is no shorter.
+   * @default 0
+   */
   minHold?: Duration;
   /** The lock is lost after this time, renewed or not: for work that may hang. At least 100 ms. @default none */
   maxHold?: Duration;
@@ -153,13 +160,17 @@ export function resolveLockCall(raw: LockCallOptions, fallback: LockCallFallback
   checkKnownKeys(raw, callKeys, where);
   const { ttl, waitTimeout, autoExtend = fallback.autoExtend, signal, minHold, maxHold, label } = raw;
   if (typeof autoExtend !== 'boolean') throw new OptionsError(`${where}.autoExtend`, 'expected true or false.');
+  const { minHoldMs, maxHoldMs } = holdTimes(minHold, maxHold, where);
+  // Unless it is renewed, the lease has to outlast maxHold: it is relied on for a little less than its ttl.
+  const usualTtlMs = autoExtend ? Math.min(fallback.ttlMs, maxHoldMs) : fallback.ttlMs;
   return {
-    ttlMs: ttl === undefined ? fallback.ttlMs : lockTtlMs(ttl, `${where}.ttl`),
+    ttlMs: ttl === undefined ? Math.max(minHoldMs, usualTtlMs) : lockTtlMs(ttl, `${where}.ttl`),
     waitTimeoutMs:
       waitTimeout === undefined ? fallback.waitTimeoutMs : durationMs(waitTimeout, `${where}.waitTimeout`, { min: 0 }),
     autoExtend,
     signal,
-    ...holdTimes(minHold, maxHold, where),
+    minHoldMs,
+    maxHoldMs,
     label: label === undefined ? fallback.label : checkLabel(label, `${where}.label`),
   };
 }
