@@ -171,7 +171,7 @@ export class HeldLock implements Lock {
   abandon(): void {
     if (!this.#active) return;
     this.dismiss();
-    this.#giveUp();
+    this.#leave((part) => part.giveUp());
   }
 
   /** The application ends: the holder is told, then the lock is given back. */
@@ -263,13 +263,11 @@ export class HeldLock implements Lock {
     this.#loss = new LockLostError(this.key, reason);
     this.#end();
     this.#abort?.abort(this.#loss);
-    this.#giveUp();
+    this.#leave((part) => (this.#keepMs > 0 ? part.release(this.#keepMs) : part.giveUp()));
   }
 
-  #giveUp(): void {
-    for (const part of this.#parts) {
-      this.#runtime.insist(() => (this.#keepMs > 0 ? part.release(this.#keepMs) : part.giveUp()), this.#ttlMs);
-    }
+  #leave(letGo: (part: Lease) => Promise<unknown>): void {
+    for (const part of this.#parts) this.#runtime.insist(() => letGo(part), this.#ttlMs);
   }
 
   #end(): void {

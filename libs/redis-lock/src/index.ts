@@ -15,6 +15,7 @@ export type { WriteLock } from './read-write/write-lock.js';
 export type { Permit, PermitOptions, Semaphore, SemaphoreOptions, SemaphoreState } from './semaphore/semaphore.js';
 export { currentLock } from './run-holding.js';
 export { WithLock, type WithLockOptions } from './decorators/with-lock.js';
+export { CronLock, type CronLockOptions } from './decorators/cron-lock.js';
 export {
   LockError,
   LockLostError,

@@ -1,0 +1,59 @@
+import { eventually, RedisServer } from '@redstart/redis-testing';
+import type { CronInstanceOptions } from './processes/cron-instance.js';
+import { type Instance, Programs } from './processes/instances.js';
+
+/** Two processes whose clocks are 600 ms apart; a tick every two seconds, of which atLeast is 1.5 s. */
+describe('@CronLock on two hosts', () => {
+  let server: RedisServer;
+  let programs: Programs;
+  let early: Instance;
+  let late: Instance;
+  beforeAll(async () => {
+    [server, programs] = await Promise.all([RedisServer.start(), Programs.compile()]);
+    const start = (skewMs: number) => {
+      const options: CronInstanceOptions = { url: server.url, skewMs };
+      return programs.start('cron-instance', options);
+    };
+    [early, late] = [start(300), start(-300)];
+    await Promise.all([early.tells('ready'), late.tells('ready')]);
+  }, 60_000);
+  afterAll(async () => {
+    await Promise.all([early.kill(), late.kill()]);
+    await Promise.all([server.stop(), programs[Symbol.asyncDispose]()]);
+  });
+
+  const ticks = (instance: Instance, event: string) => instance.told(event).map(({ tick }) => Number(tick));
+  const firedByBoth = () => ticks(early, 'fired').filter((tick) => ticks(late, 'fired').includes(tick));
+  const runsOf = (tick: number) =>
+    [...ticks(early, 'ran'), ...ticks(late, 'ran')].filter((other) => other === tick).length;
+  const passed = async (ms: number) => {
+    const until = performance.now() + ms;
+    await eventually(() => performance.now() > until);
+  };
+
+  it('runs every tick exactly once, although both ask for it at different times', async () => {
+    await eventually(() => firedByBoth().length >= 3, { within: 15_000 });
+    await passed(500); // Whoever fired last has asked, too.
+    const both = firedByBoth();
+    expect(both.map((tick) => tick - (both[0] ?? 0))).toEqual(both.map((_tick, index) => index));
+    expect(both.map(runsOf)).toEqual(both.map(() => 1));
+    // Redis is free of clocks: what differs is when they ask.
+    const [tick = 0] = both;
+    const firedAt = (instance: Instance) => Number(instance.told('fired').find((report) => report.tick === tick)?.at);
+    expect(firedAt(late) - firedAt(early)).toBeGreaterThan(400);
+  });
+
+  it('runs the next tick elsewhere when the instance that runs is killed', async () => {
+    early.send('hang from now on');
+    late.send('hang from now on');
+    await eventually(() => early.told('hangs').length + late.told('hangs').length > 0, { every: 5 });
+    const [killed, other] = early.told('hangs').length > 0 ? [early, late] : [late, early];
+    const { tick } = await killed.tells('hangs');
+    expect(other.told('hangs')).toEqual([]);
+    await killed.kill();
+    const next = await other.tells('hangs');
+    expect(next.tick).toBe(Number(tick) + 1);
+    expect(runsOf(Number(tick))).toBe(1);
+    await eventually(() => runsOf(Number(tick) + 1) === 1);
+  });
+});
