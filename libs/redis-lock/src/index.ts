@@ -7,6 +7,8 @@ export {
 export type { LockCallOptions, RedisLockOptions } from './lock.options.js';
 export { getLockToken, InjectLock } from './lock.tokens.js';
 export { LockService, type LockState } from './lock.service.js';
+export type { Leadership } from './leader/election.js';
+export type { LeaderOptions, RevocationReason } from './leader/leader.options.js';
 export type { Lock } from './lock.js';
 export type { LockKey } from './keys.js';
 export type { LockHolder } from './owner.js';

@@ -3,6 +3,8 @@ import { InvalidKeyError, OptionsError, type Key, type RedisConnection } from '@
 import { inTime } from './contend.js';
 import type { HeldLock } from './held-lock.js';
 import { listKeys, type LockKey } from './keys.js';
+import { Election, type Leadership } from './leader/election.js';
+import type { LeaderOptions } from './leader/leader.options.js';
 import type { AcquireOutcome } from './lease.js';
 import type { Lock } from './lock.js';
 import { LockNotAcquiredError } from './lock.errors.js';
@@ -39,12 +41,14 @@ export interface LockState {
  * named here. With `replicas` whatever acquires also throws LockNotReplicatedError.
  *
  * - *open*: from the start.
- * - *draining*: from `onModuleDestroy`. Whoever waits is refused, free locks can still be taken, held ones go on: requests in flight still end well.
+ * - *draining*: from `onModuleDestroy`. Leaders step down, whoever waits is refused, free locks can still be taken, held ones go on: requests in flight still end well.
  * - *closed*: when the connection closes, after the last request. What is still held then is aborted and released.
  */
 export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
   readonly #runtime: LockRuntime;
   readonly #mutexes: Mutexes;
+  readonly #elections = new Set<Election>();
+  #draining = false;
 
   /** @param nodes more than one: independent masters, `connection` the first of them, of which a quorum has to agree */
   constructor(
@@ -127,6 +131,34 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
   }
 
   /**
+   * Stands for the leadership of something, from now on and again after each term, until it is stopped or the application ends.
+   *
+   * One candidate of all hosts leads at a time: the others queue, first come first served, and are woken by push. The leader's lock is renewed every third of its
+   * ttl. When it steps down the next one is elected within milliseconds, when it is killed within the ttl, and when it loses the lock it is revoked by its own
+   * clock before the lease can lapse; Redis being out of reach ends the term that way. Candidates outlive every outage: they try again for ever. What no lease can
+   * rule out: a leader that sleeps through its own lease, or a Redis that forgets the lock, leaves two for a moment; so fence with `lock.fencingToken`.
+   *
+   * @param options.onElected a term begins; its promise, if it returns one, is the work of the leader and should end with `lock.signal`. That it ends, ends no
+   *   term. When it throws or rejects, that is logged, the leadership is given up, and this candidate stands again after a pause (1 s, doubled up to 30 s)
+   * @param options.onRevoked the term has ended, with the reason. What it throws is logged
+   * @throws OptionsError · InvalidKeyError at once; nothing is thrown later on
+   * @example
+   * const leadership = locks.leader('scheduler', {
+   *   onElected: (lock) => this.dispatchJobs({ signal: lock.signal, fence: lock.fencingToken }),
+   *   onRevoked: (reason) => this.logger.warn(`No longer the scheduler: ${reason}`),
+   * });
+   * await leadership.stop();
+   * @see as {@link acquire}: one EVALSHA every third of the ttl while leading, one every third of the queue lease while standing
+   */
+  leader(key: Key, options: LeaderOptions): Leadership {
+    const election = new Election(this.#runtime, this.#runtime.keysOf(key), options);
+    this.#elections.add(election);
+    void election.ended.then(() => this.#elections.delete(election));
+    if (this.#draining) void election.end('shutdown');
+    return election;
+  }
+
+  /**
    * Whether anybody holds the lock, as of a moment ago: for dashboards, not for decisions.
    * @throws RedisUnavailableError
    * @see one EVALSHA
@@ -194,7 +226,11 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
   }
 
   async onModuleDestroy(): Promise<void> {
-    await this.#mutexes.close(({ key }) => new LockNotAcquiredError(key, 'shutdown'));
+    this.#draining = true;
+    await Promise.all([
+      ...[...this.#elections].map((election) => election.end('shutdown')),
+      this.#mutexes.close(({ key }) => new LockNotAcquiredError(key, 'shutdown')),
+    ]);
   }
 
   async beforeApplicationShutdown(): Promise<void> {

@@ -54,6 +54,7 @@ async function releaseQuietly(lock: HeldLock): Promise<boolean | undefined> {
   }
 }
 
-function isAbort(error: unknown): boolean {
+/** What work that heeds a signal throws. */
+export function isAbort(error: unknown): boolean {
   return typeof error === 'object' && error !== null && 'name' in error && error.name === 'AbortError';
 }
