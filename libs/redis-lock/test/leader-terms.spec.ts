@@ -120,12 +120,16 @@ describeOn(standalone)('a term of a leader', (redis) => {
   it('waits for a lock that is held without a limit', async () => {
     const held = await other.locks.acquire('scheduler', { ttl: '1h' });
     await using _leadership = stand();
+    const place = () => redis.client().lrange(`${key}:queue`, 0, -1);
+    await eventually(() => host.clock.pending === 1);
+    const [owner] = await place();
     for (let minute = 1; minute <= 20; minute++) {
       const asked = host.calls.get('lock.acquire') ?? 0;
       await eventually(() => host.clock.pending === 1);
       host.clock.advance(60_000);
       await eventually(() => (host.calls.get('lock.acquire') ?? 0) > asked);
     }
+    expect(await place()).toEqual([owner]); // The place it took at first.
     expect(events).toEqual([]);
     await held.release();
     await tells('elected');
