@@ -151,7 +151,7 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
    * @see as {@link acquire}: one EVALSHA every third of the ttl while leading, one every third of the queue lease while standing
    */
   leader(key: Key, options: LeaderOptions): Leadership {
-    const election = new Election(this.#runtime, this.#runtime.keysOf(key), options);
+    const election = new Election(this.#runtime, this.#mutexes, this.#runtime.keysOf(key), options);
     this.#elections.add(election);
     void election.ended.then(() => this.#elections.delete(election));
     if (this.#draining) void election.end('shutdown');

@@ -1,11 +1,11 @@
 import { Logger } from '@nestjs/common';
-import { RedisUnavailableError, Warnings } from '@redstart/redis-core';
+import { Warnings } from '@redstart/redis-core';
 import type { HeldLock } from '../held-lock.js';
 import type { LockKeys } from '../keys.js';
 import type { Lock } from '../lock.js';
-import { LockLostError, LockNotAcquiredError } from '../lock.errors.js';
+import { isOutOfReach, LockLostError, LockNotAcquiredError } from '../lock.errors.js';
 import type { LockRuntime } from '../lock-runtime.js';
-import { acquireMutexes } from '../mutex/acquire-mutexes.js';
+import type { Mutexes } from '../mutexes.js';
 import { isAbort } from '../run-holding.js';
 import {
   resolveLeaderOptions,
@@ -48,6 +48,7 @@ const penaltyMs = { first: 1_000, longest: 30_000 } as const;
 export class Election implements Leadership {
   readonly key: string;
   readonly #runtime: LockRuntime;
+  readonly #mutexes: Mutexes;
   readonly #keys: LockKeys;
   readonly #options: ResolvedLeaderOptions;
   readonly #logger = new Logger('RedisLock');
@@ -57,9 +58,10 @@ export class Election implements Leadership {
   readonly ended: Promise<void>;
   #term: Term | undefined;
 
-  constructor(runtime: LockRuntime, keys: LockKeys, options: LeaderOptions) {
+  constructor(runtime: LockRuntime, mutexes: Mutexes, keys: LockKeys, options: LeaderOptions) {
     this.key = keys.holder;
     this.#runtime = runtime;
+    this.#mutexes = mutexes;
     this.#keys = keys;
     this.#options = resolveLeaderOptions(options, runtime.options, this.#stop.signal);
     this.#warnings = new Warnings('RedisLock', runtime.clock);
@@ -109,7 +111,7 @@ export class Election implements Leadership {
   async #stand(): Promise<HeldLock | undefined> {
     for (let pauseMs = 100; !this.#isOver(); pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
       try {
-        const { lock } = await acquireMutexes(this.#runtime, [this.#keys], this.#options.call);
+        const { lock } = await this.#mutexes.acquire([this.#keys], this.#options.call);
         if (lock !== undefined) return lock;
       } catch (error) {
         if (this.#isOver() || error instanceof LockNotAcquiredError) return undefined;
@@ -168,8 +170,7 @@ export class Election implements Leadership {
       await lock.release();
     } catch (error) {
       // Of an outage, the end of the lease takes care.
-      if (!(error instanceof RedisUnavailableError))
-        this.#logger.error(`"${this.key}" was not handed over: ${textOf(error)}`);
+      if (!isOutOfReach(error)) this.#logger.error(`"${this.key}" was not handed over: ${textOf(error)}`);
     }
   }
 
