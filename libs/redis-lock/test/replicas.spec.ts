@@ -160,6 +160,31 @@ describe('a lock that replicas have to confirm', () => {
     expect(error).toMatchObject({ reason: 'taken' });
   });
 
+  it.each(['a', 'b'])('is not granted when one of several keys has gone meanwhile: %s', async (gone) => {
+    await using driven = await DrivenHost.start({ url: master.url }, { replicas: 1 });
+    driven.onCall('lock.replicate', async (send) => {
+      await master.ask((redis) => redis.del(`shop:lock:{${gone}}`));
+      return send();
+    });
+    const error = await failureOf(driven.locks.acquire([['a'], ['b']]));
+    expect(error).toMatchObject({ code: 'LOCK_LOST', reason: 'taken' });
+    await eventually(async () => {
+      expect(await master.ask((redis) => redis.exists('shop:lock:{a}', 'shop:lock:{b}'))).toBe(0);
+    });
+  });
+
+  it('does not stay with a connection that is open and silent', async () => {
+    await using proxy = await FaultProxy.start(master);
+    await using far = await startHost({ url: proxy.url }, { replicas: 1, commandTimeout: 300 });
+    await (await far.locks.acquire('warm-up')).release();
+    const lost = proxy.dropReply('WAIT');
+    expect(await failureOf(far.locks.acquire('order:42'))).toBeInstanceOf(RedisUnavailableError);
+    expect(lost.injected).toBe(1);
+    // The next one has a connection that answers.
+    const lock = await far.locks.acquire('order:42');
+    expect(await lock.release()).toBe(true);
+  });
+
   it('is not granted when its lease may have lapsed before the replicas answered', async () => {
     await using driven = await DrivenHost.start({ url: master.url }, { replicas: 1 });
     const answered = deferred();
