@@ -2,6 +2,7 @@ import { jest } from '@jest/globals';
 import { Injectable, Logger, type DynamicModule } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { OptionsError, RedisModule } from '@redstart/redis-core';
+import { cluster, describeOn } from '@redstart/redis-testing';
 import { LockService, RedisLockModule, WithLock, type RedisLockModuleOptions } from '../src/index.js';
 import { nodeNames, Nodes } from './quorum-support.js';
 import { failureOf } from './support.js';
@@ -114,5 +115,17 @@ describe('RedisLockModule.forRoot({ nodes })', () => {
     const by = (commandTimeout?: '1s') => resolveLockOptions({ ...(commandTimeout && { commandTimeout }) }, 'q', true);
     expect([100, 400, 2_000, 30_000].map((ttlMs) => by().budgetMs(ttlMs))).toEqual([25, 25, 100, 250]);
     expect([100, 2_000, 30_000].map((ttlMs) => by('1s').budgetMs(ttlMs))).toEqual([25, 500, 1_000]);
+  });
+});
+
+describeOn(cluster)('a node of a quorum', (redis) => {
+  it('can not be a Cluster: several keys of a lock would not live together', async () => {
+    const imports = [
+      RedisModule.forRoot({ name: 'lock-a', namespace: 'shop', ...redis.connection }),
+      RedisModule.forRoot({ name: 'lock-b', namespace: 'shop', port: 1, startup: 'lazy' }),
+      RedisLockModule.forRoot({ nodes: nodeNames(2) }),
+    ];
+    const error = await failureOf(Test.createTestingModule({ imports }).compile());
+    expect(error.message).toMatch(/RedisLockModule\.nodes: "lock-a" is a Cluster; a node is one server/);
   });
 });
