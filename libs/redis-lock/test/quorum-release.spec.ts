@@ -60,6 +60,20 @@ describe('the release of a lock over three nodes', () => {
     expect(await nodes.keys()).toEqual([]);
   });
 
+  it('shutdown before minHold: stays taken at every node until then', async () => {
+    const far = await behindProxies(nodes);
+    const lock = await far.host.locks.acquire('order:42', { ttl: '60s', minHold: '20s' });
+    await eventually(async () => {
+      expect(await nodes.holding(key, lock.token)).toBe(3);
+    });
+    await far[Symbol.asyncDispose]();
+    expect(lock.signal.reason).toMatchObject({ reason: 'shutdown' });
+    for (const leaseMs of await nodes.pttl(key)) {
+      expect(leaseMs).toBeGreaterThan(10_000);
+      expect(leaseMs).toBeLessThanOrEqual(20_000);
+    }
+  });
+
   it('shutdown with a slow node and forgotten scripts: waits until every node is told', async () => {
     const far = await behindProxies(nodes);
     const lock = await far.host.locks.acquire('order:42', { ttl: '60s', autoExtend: true });
