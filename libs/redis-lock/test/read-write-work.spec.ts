@@ -1,10 +1,14 @@
-import { cluster, describeOn, eventually, standalone } from '@redstart/redis-testing';
+import { cluster, describeOn, eventually, sentinel, standalone } from '@redstart/redis-testing';
 import { currentLock, LockNestingError, type Lock } from '../src/index.js';
 import { deferred, failureOf, startHost, watch, type Host } from './support.js';
 
 const main = 'shop:rwlock:{prices}';
 
-describeOn(standalone, cluster)('a read/write lock', (redis) => {
+describeOn(
+  standalone,
+  sentinel,
+  cluster,
+)('a read/write lock', (redis) => {
   let hosts: [Host, Host];
   beforeAll(async () => {
     hosts = [await startHost(redis.connection), await startHost(redis.connection)];

@@ -1,5 +1,5 @@
 import { OptionsError } from '@redstart/redis-core';
-import { cluster, describeOn, eventually, standalone } from '@redstart/redis-testing';
+import { cluster, describeOn, eventually, sentinel, standalone } from '@redstart/redis-testing';
 import { LockTimeoutError } from '../src/index.js';
 import { deferred, failureOf, startHost, type Host } from './support.js';
 
@@ -7,7 +7,11 @@ const main = 'shop:rwlock:{prices}';
 const everyKey = ['', ':fence', ':queue', ':waiters', ':readers', ':waiting-readers'].map((part) => main + part);
 const dead = `${'d'.repeat(22)}dead-host:1:abcdefgh`;
 
-describeOn(standalone, cluster)('a read/write lock', (redis) => {
+describeOn(
+  standalone,
+  sentinel,
+  cluster,
+)('a read/write lock', (redis) => {
   let hosts: [Host, Host];
   beforeAll(async () => {
     hosts = [await startHost(redis.connection), await startHost(redis.connection)];
@@ -56,6 +60,49 @@ describeOn(standalone, cluster)('a read/write lock', (redis) => {
       await lock.release();
     }
     expect(fences).toEqual([...new Set(fences)].sort((a, b) => a - b));
+  });
+
+  it('never has a writer beside anybody, and serves everybody but those who give up', async () => {
+    let readers = 0;
+    let mostReaders = 0;
+    let writers = 0;
+    let ran = 0;
+    const quitters: string[] = [];
+    const pause = () => new Promise((resolve) => setTimeout(resolve, 1));
+    await Promise.all(
+      Array.from({ length: 100 }, async (_, at) => {
+        const lock = at % 2 === 0 ? here() : there();
+        if (at % 10 === 9) {
+          const impatient = lock[at % 20 === 9 ? 'withRead' : 'withWrite']({ waitTimeout: 20 }, pause);
+          await impatient.catch((error: unknown) => quitters.push(String(error)));
+        } else if (at % 3 === 0) {
+          await lock.withWrite({}, async (writer) => {
+            expect([++writers, readers]).toEqual([1, 0]);
+            await pause();
+            writers--;
+            readers++; // It goes on as one.
+            await writer.downgrade();
+            readers--;
+            ran++;
+          });
+        } else {
+          await lock.withRead({}, async () => {
+            mostReaders = Math.max(mostReaders, ++readers);
+            expect(writers).toBe(0);
+            await pause();
+            readers--;
+            ran++;
+          });
+        }
+      }),
+    );
+    expect(ran).toBe(90);
+    expect(mostReaders).toBeGreaterThan(1);
+    for (const reason of quitters) expect(reason).toContain('LockTimeoutError');
+    await eventually(async () => {
+      const left = { writer: undefined, readers: 0, waitingWriters: 0, waitingReaders: 0 };
+      expect(await here().inspect()).toMatchObject(left);
+    });
   });
 
   it('keeps new readers out while a writer waits, and lets them in all at once when no writer is left', async () => {

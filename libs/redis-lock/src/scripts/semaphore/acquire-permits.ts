@@ -25,8 +25,8 @@ export interface AcquirePermitsRequest {
  *
  * KEYS  permits, fence, queue, waiters, limit
  * ARGV  owner, ttlMs, queueLeaseMs (0: don't queue), claimMs, wake, publish, count, limit
- * Returns  {1, fencing token} acquired · {0, lease left in ms, server ms, owner of that lease, 1 when next in the queue} too few are free, and this lease is the
- *   first to end · {-1, limit} another limit is in force (nothing was changed)
+ * Returns  {1, fencing token} acquired · {0, ms until a lease in the way ends, server ms, owner of the permit that lapses first, 1 when next in the queue} too few
+ *   are free · {-1, limit} another limit is in force (nothing was changed)
  */
 export const acquirePermitsScript = defineScript<AcquireReply | { readonly limit: number }>({
   name: 'lock:acquire-permits',
@@ -65,7 +65,12 @@ export const acquirePermitsScript = defineScript<AcquireReply | { readonly limit
       redis.call('PEXPIRE', KEYS[5], text(queueLeaseMs * 2), 'GT')
     end
     local soonest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-    return { 0, soonest[2] - ms, ms, string.match(soonest[1], ' (.*)$'), first }`,
+    local leaseMs = soonest[2] - ms
+    -- The first in the queue keeps the others waiting if it wants more than there is, also when it has died.
+    local head = redis.call('LINDEX', KEYS[3], 0)
+    local aliveMs = head and head ~= entry and (redis.call('ZSCORE', KEYS[4], head) or 0) - ms or 0
+    if aliveMs > 0 then leaseMs = math.min(leaseMs, aliveMs) end
+    return { 0, leaseMs, ms, string.match(soonest[1], ' (.*)$'), first }`,
   parse: (reply) => {
     const [code, limit] = reply as readonly unknown[];
     return code === -1 ? { limit: Number(limit) } : parseAcquireReply(reply);
