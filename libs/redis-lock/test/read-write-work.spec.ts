@@ -11,7 +11,9 @@ describeOn(
 )('a read/write lock', (redis) => {
   let hosts: [Host, Host];
   beforeAll(async () => {
-    hosts = [await startHost(redis.connection), await startHost(redis.connection)];
+    // Signs of life are 10 s apart, so whatever happens before that was not found by one.
+    const patient = { queueLease: '30s' } as const;
+    hosts = [await startHost(redis.connection, patient), await startHost(redis.connection, patient)];
   });
   afterAll(async () => {
     for (const { app } of hosts) await app.close();

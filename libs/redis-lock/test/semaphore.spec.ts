@@ -14,7 +14,9 @@ describeOn(
 )('a semaphore', (redis) => {
   let hosts: [Host, Host];
   beforeAll(async () => {
-    hosts = [await startHost(redis.connection), await startHost(redis.connection)];
+    // Signs of life are 10 s apart, so whatever happens before that was not found by one.
+    const patient = { queueLease: '30s' } as const;
+    hosts = [await startHost(redis.connection, patient), await startHost(redis.connection, patient)];
   });
   afterAll(async () => {
     for (const { app } of hosts) await app.close();
@@ -97,7 +99,7 @@ describeOn(
     for (const permit of held.slice(1)) await permit.release();
     await Promise.all(underWay);
     expect(order).toEqual([0, 1, 2, 3]);
-    expect(performance.now() - releasedAt).toBeLessThan(1_500);
+    expect(performance.now() - releasedAt).toBeLessThan(5_000);
   });
 
   it('serves those behind one that gives up, which kept them waiting', async () => {
@@ -113,7 +115,7 @@ describeOn(
     const abortedAt = performance.now();
     controller.abort(new Error('changed my mind'));
     await using _permit = await second;
-    expect(performance.now() - abortedAt).toBeLessThan(1_500);
+    expect(performance.now() - abortedAt).toBeLessThan(5_000);
     expect((await first).message).toBe('changed my mind');
   });
 
@@ -131,10 +133,10 @@ describeOn(
     expect(await expiry()).toBe(before.get(long.token));
     expect(await redis.client().pttl(`${main}:limit`)).toBeGreaterThan(59_000);
     expect(await failureOf(here().acquire({ permits: 3, waitTimeout: 100 }))).toBeInstanceOf(LockTimeoutError);
-    // The two come back when their lease is over, and only those. A sign of life would come later than that.
+    // The two come back when their lease is over, and only those.
     const startedAt = performance.now();
     await using next = await here().acquire({ permits: 2, ttl: '2s' });
-    expect(performance.now() - startedAt).toBeLessThan(1_500);
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
     expect(short.isHeld).toBe(false);
     expect(await short.release()).toBe(false);
     expect(await there().tryAcquire()).toBeNull();
@@ -174,7 +176,7 @@ describeOn(
     await waiting(1);
     for (const ttl of await ttls()) expect(ttl).toBeGreaterThan(0);
     // The limit is in force for as long as anybody may wait for it: two queue leases.
-    expect((await ttls())[4]).toBeGreaterThan(6_000);
+    expect((await ttls())[4]).toBeGreaterThan(50_000);
     await _permit.release();
     await (await next).release();
     expect((await ttls()).map((ttl) => ttl > 0)).toEqual([false, true, false, false, true]);
@@ -187,7 +189,7 @@ describeOn(
     const startedAt = performance.now();
     await using permit = await here(2).acquire({ permits: 2 });
     expect(permit.isHeld).toBe(true);
-    expect(performance.now() - startedAt).toBeLessThan(1_400);
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
   });
 
   it('passes over a waiter that is gone, and waits for one it can not serve for no longer than its place', async () => {
@@ -205,7 +207,7 @@ describeOn(
     const releasedAt = performance.now();
     await held.release();
     await using one = await next;
-    expect(performance.now() - releasedAt).toBeLessThan(1_000);
+    expect(performance.now() - releasedAt).toBeLessThan(5_000);
     expect(one.isHeld).toBe(true);
     await client.del(`${main}:queue`, `${main}:waiters`);
 
@@ -213,7 +215,7 @@ describeOn(
     const startedAt = performance.now();
     await using second = await here(2).acquire();
     expect(second.isHeld).toBe(true);
-    expect(performance.now() - startedAt).toBeLessThan(1_500);
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
   });
 
   it('takes the options of a mutex, and how many', async () => {
