@@ -67,13 +67,18 @@ describe('chaos: server', () => {
   });
 
   fault('FLUSHALL', { times: 2 }, async (contest) => {
-    const { holder } = await contest.standstill();
+    const { holder, waiters } = await contest.standstill();
+    const newcomer = waiters[2];
+    await newcomer.do({ order: 'rest' });
     const flushedAt = machineNow();
     await contest.forgets('forgot', () => server.flush());
-    // By the next renewal, well before the lease could have told.
+    // It finds the lock free and takes it, before the one who held it can know.
+    await newcomer.do({ order: 'compete', terms: contest.terms, dwells: true });
+    // By its next renewal, well before the lease could have told; and that renews nothing which is another one's by now.
     const { reason, lookedAt } = await contest.loss(holder, flushedAt);
     expect(reason).toBe('taken');
     expect(lookedAt - flushedAt).toBeLessThan(ttlMs);
+    expect((await contest.standstill()).holder.name).toBe(newcomer.name);
     return 1;
   });
 
@@ -84,7 +89,8 @@ describe('chaos: server', () => {
     return (await errors('NOSCRIPT')) - before;
   });
 
-  fault('OOM under noeviction', { times: 2 }, async (contest) => {
+  // So long a lease that a release is told from a lock that lapses.
+  fault('OOM under noeviction', { times: 1, terms: { ttlMs: 3_000 } }, async (contest) => {
     const { holder, waiters } = await contest.standstill();
     const before = await errors('OOM');
     const configure = (maxmemory: string) =>
@@ -92,10 +98,13 @@ describe('chaos: server', () => {
     await configure('1');
     try {
       // A full server takes no new locks. Those that are held are renewed, released and handed over.
-      await contest.passes(ttlMs * 1.2);
+      await contest.passes(contest.terms.ttlMs * 1.2);
       expect((await contest.inside())?.name).toBe(holder.name);
       const leftAt = machineNow();
       await contest.goOn();
+      const { worker, afterMs } = await contest.nextToEnter(leftAt);
+      expect(worker.name).toBe(waiters[0].name);
+      expect(afterMs).toBeLessThan(slackMs);
       await contest.everyoneEnters(leftAt, waiters);
       await eventually(async () => (await errors('OOM')) > before);
     } finally {

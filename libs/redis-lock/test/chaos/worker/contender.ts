@@ -7,6 +7,8 @@ import { Gate } from './gate.js';
 import type { Terms } from './orders.js';
 
 const lookEveryMs = 100;
+/** How often this process has been inside, in whatever contest: so that each hold has a name of its own. */
+let holds = 0;
 
 /**
  * One worker's part in the competition for one lock: waits for it, enters, works, leaves, and again.
@@ -19,7 +21,6 @@ export class Contender {
   readonly #resting = new AbortController();
   readonly #mayLeave = new Gate();
   readonly #ended: Promise<void>;
-  #rounds = 0;
   #look: (() => void) | undefined;
 
   constructor(
@@ -27,8 +28,9 @@ export class Contender {
     private readonly locks: LockService,
     private readonly witness: Witness,
     private readonly terms: Terms,
+    dwells: boolean,
   ) {
-    this.#mayLeave.open();
+    if (!dwells) this.#mayLeave.open();
     this.#ended = this.#compete();
   }
 
@@ -67,9 +69,9 @@ export class Contender {
   }
 
   async #inside(lock: Lock): Promise<void> {
-    this.#rounds += 1;
+    holds += 1;
     const { key, ttlMs, workMs } = this.terms;
-    const facts = { worker: this.name, key, hold: `${this.name}#${this.#rounds}`, fence: lock.fencingToken, ttlMs };
+    const facts = { worker: this.name, key, hold: `${this.name}#${holds}`, fence: lock.fencingToken, ttlMs };
     let heldUntil = 0;
     let written = Promise.resolve();
     const say = (what: HoldSaid['what'], reason?: string) => {

@@ -19,7 +19,8 @@ export interface Terms {
 /** What a spec may tell a worker to do; it answers when that is done. */
 export type Order =
   | { readonly order: 'connect'; readonly target: LockTarget }
-  | { readonly order: 'compete'; readonly terms: Terms }
+  /** `dwells`: from the start, as after the order to dwell. */
+  | { readonly order: 'compete'; readonly terms: Terms; readonly dwells?: boolean }
   /** Whoever is inside, or comes in, stays until it is told to let go, or has lost the lock. */
   | { readonly order: 'dwell' }
   | { readonly order: 'let-go' }

@@ -22,10 +22,10 @@ async function connect({ redis, lock }: LockTarget): Promise<void> {
   app = await NestFactory.createApplicationContext({ module: WorkerModule, imports });
 }
 
-async function compete(terms: Terms): Promise<void> {
+async function compete(terms: Terms, dwells: boolean): Promise<void> {
   await rest();
   if (app === undefined) throw new Error('A worker must be connected before it competes.');
-  contender = new Contender(name, app.get(LockService), witness, terms);
+  contender = new Contender(name, app.get(LockService), witness, terms, dwells);
 }
 
 async function stall(ms: number): Promise<void> {
@@ -50,7 +50,7 @@ async function carryOut(order: Order): Promise<void> {
     case 'connect':
       return connect(order.target);
     case 'compete':
-      return compete(order.terms);
+      return compete(order.terms, order.dwells ?? false);
     case 'dwell':
       contender?.dwell();
       return;
