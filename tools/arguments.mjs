@@ -1,7 +1,7 @@
-/** The command line: `npm start`, `npm run demo`, `npm test [-- --project <name> …]` and the suites in other surroundings. */
+/** The command line: `npm start`, `npm run demo`, `npm test [-- --project <name> …]` and the suites in other surroundings, and the benches. */
 import { SERVERS } from './servers.mjs';
 
-const COMMANDS = ['start', 'demo', 'test', 'test:servers', 'test:cluster', 'test:ioredis5'];
+const COMMANDS = ['start', 'demo', 'test', 'test:servers', 'test:cluster', 'test:ioredis5', 'bench', 'bench:peers'];
 
 export const usage = `Usage:
   npm start                          run the sample API with its own Redis and database
@@ -11,6 +11,8 @@ export const usage = `Usage:
   npm run test:servers               the libraries' suites and the sample API on ${Object.keys(SERVERS).join(', ')}; name some to run only on those
   npm run test:cluster               what the libraries' suites have on a Cluster, on three masters and three replicas
   npm run test:ioredis5              the libraries' suites and the sample API's specs with ioredis 5
+  npm run bench [-- core lock …]     our speed against plain ioredis; --rounds n, and --save keeps it in bench/results
+  npm run bench:peers                our locks and those of other libraries, in one run
 
 Environment:
   PORT               npm start: the port of the sample API
@@ -27,11 +29,11 @@ export class UsageError extends Error {
 
 /**
  * @param {string[]} argv
- * @returns {{ command: string, projects: string[], servers: string[], help: boolean }}
+ * @returns {{ command: string, projects: string[], servers: string[], words: string[], help: boolean }} `words`: what a bench is told
  */
 export function parseArguments(argv) {
   const [command, ...rest] = argv;
-  const request = { command, projects: [], servers: [], help: false };
+  const request = { command, projects: [], servers: [], words: [], help: false };
   if (command === '--help' || command === '-h') return { ...request, help: true };
   if (!COMMANDS.includes(command)) {
     throw new UsageError(command ? `There is no command "${command}".` : 'Which command?');
@@ -39,6 +41,7 @@ export function parseArguments(argv) {
   for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
     const [option, value] = splitOption(word);
     if (option === '--help' || option === '-h') request.help = true;
+    else if (command.startsWith('bench')) request.words.push(word);
     else if (command === 'test' && /^(--projects?|-p)$/.test(option)) {
       request.projects.push(...projectNames(option, value ?? rest.shift()));
     } else if (command === 'test:servers' && word in SERVERS) request.servers.push(word);

@@ -16,6 +16,8 @@ const commands = {
   'test:servers': async () => (await import('./matrix.mjs')).testServers,
   'test:cluster': async () => (await import('./matrix.mjs')).testCluster,
   'test:ioredis5': async () => (await import('./matrix.mjs')).testIoredis5,
+  bench: async () => (await import('./bench.mjs')).bench,
+  'bench:peers': async () => (await import('./bench.mjs')).benchPeers,
 };
 
 /** @param {string[]} argv */

@@ -67,7 +67,7 @@ export async function installDependencies(guard, say) {
 }
 
 /** The npm that runs us, so that an installation never mixes two versions of it; otherwise the one on PATH. */
-function npmCommand(env = process.env) {
+export function npmCommand(env = process.env) {
   const script = env.npm_execpath;
   const isNpm = script && basename(script) === 'npm-cli.js' && existsSync(script);
   return isNpm ? [process.execPath, [script]] : ['npm', []];

@@ -9,10 +9,12 @@ import { root } from '../paths.mjs';
 import { plainEnvironment } from './fixtures/start.mjs';
 
 it('understands the commands and the projects of one', () => {
-  assert.deepEqual(parseArguments(['start']), { command: 'start', projects: [], servers: [], help: false });
+  assert.deepEqual(parseArguments(['start']), { command: 'start', projects: [], servers: [], words: [], help: false });
   assert.equal(parseArguments(['demo']).command, 'demo');
   assert.deepEqual(parseArguments(['test', '--project', 'a', '--project=b,c']).projects, ['a', 'b', 'c']);
   assert.deepEqual(parseArguments(['test:servers', 'redis-8', 'valkey-9']).servers, ['redis-8', 'valkey-9']);
+  assert.deepEqual(parseArguments(['bench', 'lock', '--rounds', '3']).words, ['lock', '--rounds', '3']);
+  assert.deepEqual(parseArguments(['bench:peers', '--save']).words, ['--save']);
 });
 
 for (const words of [
