@@ -76,7 +76,8 @@ async function run(name, machine) {
 /** Writes what was printed where the repository keeps it. */
 function keep(name, facts, sections, bars) {
   const date = new Date().toISOString().slice(0, 10);
-  const command = name === 'lock-peers' ? 'npm run bench:peers -- --save' : `npm run bench -- ${name} --save`;
+  const script = name === 'lock-peers' ? 'npm run bench:peers --' : `npm run bench -- ${name}`;
+  const command = `${script} --rounds ${rounds} --save`;
   const head = `# ${name}\n\nMeasured on ${date} by \`${command}\`.\n\n${facts.map((fact) => `- ${fact}`).join('\n')}`;
   const file = fileURLToPath(new URL(`results/${name}.md`, import.meta.url));
   writeFileSync(file, `${[head, bars, ...sections.map(describeSection)].join('\n\n')}\n`);

@@ -8,8 +8,16 @@ const installed = createRequire(fileURLToPath(new URL('../../.cache/bench-peers/
 
 /** @returns the peer's module, in the form that `import` sees */
 async function load(name) {
-  const module = await import(pathToFileURL(installed.resolve(name)).href);
+  const module = await import(pathToFileURL(placeOf(name)).href);
   return module.default?.default === undefined ? module : module.default;
+}
+
+function placeOf(name) {
+  try {
+    return installed.resolve(name);
+  } catch (error) {
+    throw new Error(`${name} is not installed. Run it as npm run bench:peers, which sees to that.`, { cause: error });
+  }
 }
 
 const ttl = 30_000;
