@@ -20,6 +20,17 @@ export async function compileWorker(): Promise<CompiledWorker> {
   await mkdir(parent, { recursive: true });
   // Below the library, so that Node finds everything else where the library finds it.
   const folder = await mkdtemp(join(parent, 'chaos-'));
+  const remove = () => rm(folder, { recursive: true });
+  try {
+    const script = await compileInto(folder);
+    return { script, [Symbol.asyncDispose]: remove };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+async function compileInto(folder: string): Promise<string> {
   const modules = join(folder, 'node_modules');
   await Promise.all([
     compileFolder(join(core, 'src'), join(modules, '@redstart', 'redis-core')),
@@ -32,10 +43,7 @@ export async function compileWorker(): Promise<CompiledWorker> {
   );
   // As the other specs do it by their configuration.
   if (process.env['REDSTART_IOREDIS'] === '5') await symlink(join(rootModules, 'ioredis-5'), join(modules, 'ioredis'));
-  return {
-    script: join(folder, 'lock', 'test', 'chaos', 'worker', 'worker.js'),
-    [Symbol.asyncDispose]: () => rm(folder, { recursive: true }),
-  };
+  return join(folder, 'lock', 'test', 'chaos', 'worker', 'worker.js');
 }
 
 async function compileFolder(from: string, to: string): Promise<void> {
