@@ -10,7 +10,7 @@ import { SetupError } from './errors.mjs';
 import { installDependencies, npmCommand, writableNpmCache } from './install.mjs';
 import { keepOnlyOwnCache, startNx } from './nx.mjs';
 import { cacheDirectory, root } from './paths.mjs';
-import { findRedis } from './sample-api.mjs';
+import { obtainRedis } from './redis-binary.mjs';
 import { exitCode, outputOf, succeeds } from './spawn.mjs';
 
 const PEERS = join(cacheDirectory, 'bench-peers');
@@ -40,7 +40,7 @@ async function prepare(guard, say) {
 }
 
 async function run(words, guard, say) {
-  const redis = await findRedis(say);
+  const redis = await obtainRedis({ say });
   const env = { ...process.env, REDIS_SERVER_BIN: redis.bin };
   const program = join(root, 'bench', 'run.mjs');
   return exitCode(guard.start(process.execPath, [program, ...words], { env, stdio: ['ignore', 'inherit', 'inherit'] }));
