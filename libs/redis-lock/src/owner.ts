@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomFillSync } from 'node:crypto';
 import { hostname } from 'node:os';
 
 /** Who holds a lock, as far as the value in Redis tells. */
@@ -10,14 +10,23 @@ export interface LockHolder {
 }
 
 /** 128 random bits in base64url. */
+const tokenBytes = 16;
 export const tokenLength = 22;
+/** Random bytes for the next 256 tokens: asked for one by one they take 2 us each, a tenth of what a free lock takes of this process. */
+const pool = Buffer.allocUnsafeSlow(tokenBytes * 256);
+let used = pool.length;
 
 /**
  * An owner is what stands in Redis for one `acquire`: its token, directly followed by the mailbox of its process, and by `|` and a label if it has one.
  * So whoever releases a lock knows from the queue alone which channel leads to the next owner.
  */
 export function newToken(): string {
-  return randomBytes(16).toString('base64url');
+  if (used === pool.length) {
+    randomFillSync(pool);
+    used = 0;
+  }
+  used += tokenBytes;
+  return pool.toString('base64url', used - tokenBytes, used);
 }
 
 /** The address of one LockService: `<host>:<pid>:<random>`. */

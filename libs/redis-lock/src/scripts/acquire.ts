@@ -2,6 +2,7 @@ import { defineScript } from '@redstart/redis-core';
 import { scriptKeys, type LockKeys } from '../keys.js';
 import type { AcquireReply } from '../lease.js';
 import type { LockRuntime } from '../lock-runtime.js';
+import { fenceLifetimeMs } from './grant.js';
 import { handOffLua } from './hand-off.js';
 
 export interface AcquireRequest {
@@ -31,7 +32,8 @@ export function parseAcquireReply(reply: unknown): AcquireReply {
  * Takes a free lock, or a place in its queue. To be repeated as often as one likes with the same owner: who holds the lock already gets
  * the same answer and a full lease again, so a lost reply never blocks on its own key; who waits already keeps its place and stays alive.
  *
- * A free lock goes to the first waiter that can hear of it, and to the caller only when no such waiter stands before it.
+ * A free lock goes to the first waiter that can hear of it, and to the caller only when no such waiter stands before it. Nearly always nobody waits: that
+ * way comes first and needs none of the functions, which cost more to define than all of its commands.
  *
  * KEYS  holder, fence, queue, waiters
  * ARGV  owner, ttlMs, queueLeaseMs (0: don't queue), claimMs, leastFence, wake, publish
@@ -41,11 +43,24 @@ export const acquireScript = defineScript<AcquireReply>({
   name: 'lock:acquire',
   keys: 4,
   lua: `
+    local owner, ttlMs = ARGV[1], ARGV[2]
+    local holder = redis.call('GET', KEYS[1])
+    if not holder and ARGV[5] == '0' and redis.call('EXISTS', KEYS[3]) == 0 then
+      redis.call('SET', KEYS[1], owner, 'PX', ttlMs)
+      local time = redis.call('TIME')
+      local us = time[1] .. string.sub('00000' .. time[2], -6)
+      local last = redis.call('SET', KEYS[2], us, 'PX', '${fenceLifetimeMs}', 'GET')
+      local fence = math.max(tonumber(us), (tonumber(last or 0) or 0) + 1)
+      if fence ~= tonumber(us) then
+        redis.call('SET', KEYS[2], string.format('%.0f', fence), 'PX', '${fenceLifetimeMs}')
+      end
+      return { 1, fence }
+    end
+
+    local queueLeaseMs, leastFence = tonumber(ARGV[3]), tonumber(ARGV[5])
     local claimMs, wake, publish = ARGV[4], ARGV[6], ARGV[7]
     ${handOffLua}
 
-    local owner, ttlMs, queueLeaseMs, leastFence = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[5])
-    local holder = redis.call('GET', KEYS[1])
     if holder == owner then
       redis.call('PEXPIRE', KEYS[1], ttlMs)
       local fence = tonumber(redis.call('GET', KEYS[2]) or 0) or 0

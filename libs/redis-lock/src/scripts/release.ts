@@ -17,6 +17,7 @@ export const releaseScript = defineScript({
   lua: `
     if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
     if tonumber(ARGV[5]) > 0 then return redis.call('PEXPIRE', KEYS[1], ARGV[5]) end
+    if redis.call('EXISTS', KEYS[3]) == 0 then return redis.call('DEL', KEYS[1]) end
     local claimMs, wake, publish = ARGV[2], ARGV[3], ARGV[4]
     ${handOffLua}
 
