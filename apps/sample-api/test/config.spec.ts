@@ -12,6 +12,7 @@ describe('the configuration', () => {
       port: 3000,
       host: undefined,
       databasePoolSize: 10,
+      databaseTimeoutSeconds: 5,
       searchesPerMinute: 60,
       bookingsPerMinute: 60,
       outboxPollSeconds: 1,

@@ -3,6 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { eventually } from '@redstart/redis-testing';
 import pg from 'pg';
 import { EmbeddedPostgres } from '../src/database/embedded-postgres.js';
+import { type StartedDatabase, startEmbedded } from './support/prepared-database.js';
 
 describe('many clients of the embedded database', () => {
   it('get the answers to their own questions, also while transactions are open', async () => {
@@ -46,7 +47,7 @@ class RawClient {
     socket.on('error', () => undefined); // a server that went away is what a test may be about
   }
 
-  static async connect({ url }: EmbeddedPostgres): Promise<RawClient> {
+  static async connect({ url }: StartedDatabase): Promise<RawClient> {
     const socket = connect(Number(new URL(url).port), '127.0.0.1');
     await once(socket, 'connect');
     const client = new RawClient(socket, '');
@@ -86,17 +87,17 @@ const sync: [string] = ['S'];
 const terminate: [string] = ['X'];
 
 describe('a client that leaves in the middle', () => {
-  let postgres: EmbeddedPostgres;
+  let postgres: StartedDatabase;
   let others: pg.Pool;
 
   beforeAll(async () => {
-    postgres = await EmbeddedPostgres.start();
+    postgres = await startEmbedded('empty');
     others = new pg.Pool({ connectionString: postgres.url, max: 5 });
     await others.query('create table kept (what text)');
   });
   afterAll(async () => {
     await others.end();
-    await postgres.stop();
+    await postgres[Symbol.asyncDispose]();
   });
 
   /** Five at once, each its own answer; and nothing of what the client had begun. */
@@ -154,7 +155,7 @@ describe('a client that leaves in the middle', () => {
 
 describe('an engine that crashes', () => {
   it('closes the connections of its clients instead of letting them wait', async () => {
-    const postgres = await EmbeddedPostgres.start();
+    const postgres = await startEmbedded('empty');
     const pool = new pg.Pool({ connectionString: postgres.url, max: 2 });
     pool.on('error', () => undefined); // the idle connection is lost, which is the point
     await pool.query('create table target (what text)');
@@ -170,6 +171,6 @@ describe('an engine that crashes', () => {
     await expect(pool.query('select 1')).rejects.toThrow();
     idle.release();
     await pool.end();
-    await postgres.stop();
+    await postgres[Symbol.asyncDispose]();
   });
 });

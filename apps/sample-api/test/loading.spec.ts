@@ -1,22 +1,22 @@
 import { sql } from 'kysely';
 import { Database } from '../src/database/database.js';
-import { EmbeddedPostgres } from '../src/database/embedded-postgres.js';
 import { migrateToLatest } from '../src/database/migrate.js';
 import { loadDataSets } from '../src/seed/load-data-sets.js';
+import { type StartedDatabase, startEmbedded } from './support/prepared-database.js';
 
 describe('loading the data sets', () => {
-  let postgres: EmbeddedPostgres;
+  let postgres: StartedDatabase;
   let one: Database;
   let two: Database;
 
   beforeEach(async () => {
-    postgres = await EmbeddedPostgres.start();
+    postgres = await startEmbedded('empty');
     one = new Database({ url: postgres.url, poolSize: 1 });
     two = new Database({ url: postgres.url, poolSize: 1 });
   });
   afterEach(async () => {
     await Promise.all([one.destroy(), two.destroy()]);
-    await postgres.stop();
+    await postgres[Symbol.asyncDispose]();
   });
 
   const load = async (database: Database) => {

@@ -1,19 +1,19 @@
 import { sql } from 'kysely';
 import { Database } from '../src/database/database.js';
-import { EmbeddedPostgres } from '../src/database/embedded-postgres.js';
 import { flightBooking } from '../src/database/migrations/0001-flight-booking.js';
 import { cancellingAndOutbox } from '../src/database/migrations/0002-cancelling-and-outbox.js';
+import { type StartedDatabase, startEmbedded } from './support/prepared-database.js';
 
-let postgres: EmbeddedPostgres;
+let postgres: StartedDatabase;
 let database: Database;
 
 beforeAll(async () => {
-  postgres = await EmbeddedPostgres.start();
+  postgres = await startEmbedded('empty');
   database = new Database({ url: postgres.url, poolSize: 1 });
 });
 afterAll(async () => {
   await database.destroy();
-  await postgres.stop();
+  await postgres[Symbol.asyncDispose]();
 });
 
 const query = async (text: string) => (await sql.raw(text).execute(database)).rows;

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { jest } from '@jest/globals';
 import { sql } from 'kysely';
 import { AirportsRepository } from '../src/airports/airports.repository.js';
 import { BookingsRepository } from '../src/bookings/bookings.repository.js';
@@ -196,6 +197,21 @@ describe('a booking', () => {
     expect(await statusOf(id)).toBe('cancelled');
     expect(await rowsOf(id)).toEqual([{ type: 'booking.created' }, { type: 'booking.cancelled' }]);
     await expect(bookings().cancel(randomUUID())).resolves.toBe(false);
+  });
+
+  it('and its cancelling write their rows in their own transactions', async () => {
+    const add = jest.spyOn(OutboxRepository.prototype, 'add').mockImplementation((transaction) => {
+      // On another connection it would wait for ours.
+      expect(transaction.isTransaction).toBe(true);
+      return Promise.resolve();
+    });
+    try {
+      const { id } = await book(11, '4A');
+      await bookings().cancel(id);
+      expect(add).toHaveBeenCalledTimes(2);
+    } finally {
+      add.mockRestore();
+    }
   });
 
   it('is not made, and not cancelled, without its row', async () => {

@@ -18,6 +18,7 @@ const variables = {
   STATS: { schema: z.enum(['on', 'off']).default('off'), expected: 'must be on or off' },
   DATABASE_URL: { schema: urlWith('postgres:', 'postgresql:'), expected: 'must be a postgres:// URL' },
   DATABASE_POOL_SIZE: { schema: integer(1, 100).default(10), expected: 'must be an integer from 1 to 100' },
+  DATABASE_TIMEOUT_SECONDS: { schema: integer(1, 60).default(5), expected: 'must be an integer from 1 to 60' },
   REDIS_URL: { schema: urlWith('redis:', 'rediss:'), expected: 'must be a redis:// or rediss:// URL' },
   SEARCHES_PER_MINUTE: { schema: integer(1, 1_000_000).default(60), expected: 'must be an integer from 1 to 1000000' },
   BOOKINGS_PER_MINUTE: { schema: integer(1, 1_000_000).default(60), expected: 'must be an integer from 1 to 1000000' },
@@ -31,6 +32,7 @@ const environmentSchema = z.object({
   STATS: variables.STATS.schema,
   DATABASE_URL: variables.DATABASE_URL.schema,
   DATABASE_POOL_SIZE: variables.DATABASE_POOL_SIZE.schema,
+  DATABASE_TIMEOUT_SECONDS: variables.DATABASE_TIMEOUT_SECONDS.schema,
   REDIS_URL: variables.REDIS_URL.schema,
   SEARCHES_PER_MINUTE: variables.SEARCHES_PER_MINUTE.schema,
   BOOKINGS_PER_MINUTE: variables.BOOKINGS_PER_MINUTE.schema,
@@ -47,6 +49,8 @@ export class AppConfig {
   readonly stats: boolean;
   readonly databaseUrl: string;
   readonly databasePoolSize: number;
+  /** How long a request waits for a statement or a transaction, and for its connection. */
+  readonly databaseTimeoutSeconds: number;
   readonly redisUrl: string;
   /** How many searches one address may make in any minute. */
   readonly searchesPerMinute: number;
@@ -63,6 +67,7 @@ export class AppConfig {
     this.stats = values.STATS === 'on';
     this.databaseUrl = values.DATABASE_URL;
     this.databasePoolSize = values.DATABASE_POOL_SIZE;
+    this.databaseTimeoutSeconds = values.DATABASE_TIMEOUT_SECONDS;
     this.redisUrl = values.REDIS_URL;
     this.searchesPerMinute = values.SEARCHES_PER_MINUTE;
     this.bookingsPerMinute = values.BOOKINGS_PER_MINUTE;

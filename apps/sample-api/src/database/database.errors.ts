@@ -16,8 +16,20 @@ function breaks(error: unknown, code: string, constraint: string): boolean {
   return error instanceof pg.DatabaseError && error.code === code && error.constraint === constraint;
 }
 
-/** SQLSTATE classes 08 (connection), 53 (out of connections, memory, disk) and 57P (shut down, starting up). */
-const UNAVAILABLE_STATE = /^(08|53|57P)/;
+/** The database has not answered in time. Whatever it was asked is undone, unless that was to commit: then nobody knows. */
+export class DatabaseTimeoutError extends Error {
+  override readonly name = 'DatabaseTimeoutError';
+
+  constructor(readonly limitMs: number) {
+    super(`The database has not answered within ${limitMs} ms (DATABASE_TIMEOUT_SECONDS).`);
+  }
+}
+
+/**
+ * SQLSTATE classes 08 (connection), 53 (out of connections, memory, disk) and 57P (shut down, starting up); 57014 (a statement was cancelled: it has met
+ * the limit of the server) and 25P03 (a transaction was idle for too long).
+ */
+const UNAVAILABLE_STATE = /^(08|53|57P|57014|25P03)/;
 const UNAVAILABLE_SYSTEM_CODES = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -29,11 +41,12 @@ const UNAVAILABLE_SYSTEM_CODES = new Set([
 ]);
 /** The driver reports these by message alone. */
 const UNAVAILABLE_MESSAGE =
-  /^(Connection terminated|Query read timeout|timeout exceeded when trying to connect|Client has encountered a connection error)/;
+  /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error)/;
 
 /** The database can't be reached or can't serve: a reason that passes, so the client is told to come back. */
 export function isDatabaseUnavailable(error: unknown): boolean {
   if (!types.isNativeError(error)) return false;
+  if (error instanceof DatabaseTimeoutError) return true;
   if (error instanceof pg.DatabaseError) return UNAVAILABLE_STATE.test(error.code ?? '');
   // Node tries every address of a name and reports them all.
   if ('errors' in error && Array.isArray(error.errors)) return error.errors.some(isDatabaseUnavailable);

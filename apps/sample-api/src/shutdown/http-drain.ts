@@ -4,25 +4,36 @@ import { Server as NetServer } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
+import { AppConfig } from '../config/app-config.js';
 
 /** A client that keeps a connection busy sends its next request within this time, and hears in the answer that it was the last. */
 const QUIET_MS = 300;
-/** Whoever is not answered by then is cut off, and so is a connection on which a request never came to its end. */
-const DEADLINE_MS = 5_000;
+/** No request goes to the database more often, each time for `databaseTimeoutSeconds` at most. */
+const TRIPS_TO_DATABASE = 2;
+/** What else an answer may take: Redis while it hangs (two seconds), and our own work. */
+const REMAINDER_MS = 5_000;
 
 /**
  * Lets the requests end before anything that they need does.
  *
  * A process that stops first closes the listener: who comes now is refused by the operating system and can go to another process. Connections that are open are
  * *told*: each answer from now on says `Connection: close`. After a while those on which nobody asks are *closed*. Node by itself closes the idle ones at
- * once, at the risk of a request that is on its way, and waits without end for the busy ones.
+ * once, at the risk of a request that is on its way, and waits without end for the busy ones. What is open at the *deadline* is cut off: that is later than
+ * any answer, so it is a connection on which a request never came to its end.
  *
  * A provider of the root module, because Nest calls `onModuleDestroy` from the root down: the relay, the consumers and the connections behind them
  * stop afterwards.
  */
 @Injectable()
 export class HttpDrain implements OnModuleDestroy {
-  constructor(private readonly adapterHost: HttpAdapterHost) {}
+  protected readonly deadlineMs: number;
+
+  constructor(
+    private readonly adapterHost: HttpAdapterHost,
+    { databaseTimeoutSeconds }: AppConfig,
+  ) {
+    this.deadlineMs = TRIPS_TO_DATABASE * databaseTimeoutSeconds * 1_000 + REMAINDER_MS;
+  }
 
   async onModuleDestroy(): Promise<void> {
     const server: unknown = this.adapterHost.httpAdapter.getHttpServer();
@@ -38,7 +49,10 @@ export class HttpDrain implements OnModuleDestroy {
       server.closeIdleConnections();
     }, QUIET_MS);
     const noLater = new AbortController();
-    await Promise.race([whenEmpty, pause(DEADLINE_MS, undefined, { signal: noLater.signal }).catch(() => undefined)]);
+    await Promise.race([
+      whenEmpty,
+      pause(this.deadlineMs, undefined, { signal: noLater.signal }).catch(() => undefined),
+    ]);
     noLater.abort();
     clearInterval(sweep);
     server.closeAllConnections();

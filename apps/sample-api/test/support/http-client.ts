@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { Agent, get, type IncomingMessage } from 'node:http';
+
 /** What came back: its body is JSON, also when it is a problem. */
 export interface Answer {
   readonly status: number;
@@ -15,10 +18,19 @@ export class HttpClient {
   }
 
   /** @param type the media type that the body is declared to have; `null` declares none */
-  post(path: string, body: string | Uint8Array | null, type: string | null = 'application/json'): Promise<Answer> {
+  post(
+    path: string,
+    body: string | Uint8Array | null,
+    type: string | null = 'application/json',
+    headers: Record<string, string> = {},
+  ): Promise<Answer> {
     // Of bytes `fetch` does not guess a media type.
     const bytes = typeof body === 'string' ? Buffer.from(body) : body;
-    return this.#ask(path, { method: 'POST', body: bytes, headers: type === null ? {} : { 'content-type': type } });
+    return this.#ask(path, {
+      method: 'POST',
+      body: bytes,
+      headers: { ...headers, ...(type !== null && { 'content-type': type }) },
+    });
   }
 
   book(body: unknown): Promise<Answer> {
@@ -33,5 +45,25 @@ export class HttpClient {
     const response = await fetch(`${this.origin}${path}`, request);
     const { status, headers } = response;
     return { status, type: headers.get('content-type'), headers, body: await response.json() };
+  }
+}
+
+/** One connection, kept from request to request as a proxy does it. */
+export class KeptConnection implements Disposable {
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
+
+  constructor(readonly origin: string) {}
+
+  /** @returns the status, and what the server says is to become of the connection */
+  async get(path: string): Promise<{ status: number | undefined; connection: string | undefined }> {
+    const [response] = (await once(get(`${this.origin}${path}`, { agent: this.#agent }), 'response')) as [
+      IncomingMessage,
+    ];
+    await once(response.resume(), 'end');
+    return { status: response.statusCode, connection: response.headers.connection };
+  }
+
+  [Symbol.dispose](): void {
+    this.#agent.destroy();
   }
 }
