@@ -76,6 +76,7 @@ async function startApplication(guard, { redis, database }) {
     BOOKINGS_PER_MINUTE: '1000000',
     REPUBLISH_AFTER_SECONDS: '1',
     DATABASE_POOL_SIZE: '',
+    DATABASE_TIMEOUT_SECONDS: '',
   };
   const child = startSampleApi(guard, {
     env: { ...process.env, ...settings, ...limits },

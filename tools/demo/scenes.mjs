@@ -35,6 +35,9 @@ const AIRPORTS = [
   'MSP',
   'LAS',
 ];
+/** Airports that nobody reads before they are wanted by everybody. */
+const RUSHED = ['ANC', 'HNL', 'PDX', 'SAN', 'TPA', 'SLC', 'STL', 'PIT', 'MEM', 'BNA'];
+const RUSH = 12;
 const RIVALS = 5;
 const TICKET_WITHIN = 20_000;
 const RECOVERY_WITHIN = 20_000;
@@ -70,6 +73,18 @@ async function read({ api, tally }, forMs, report) {
     else countUnexpected(tally, answer);
     report(`${tally.reads} airports, routes and flights`);
   });
+}
+
+/** What nobody has read yet is wanted by many at the same moment: one of them loads it, the others wait for that. */
+async function rush({ api, tally }, _forMs, report) {
+  for (const code of RUSHED) {
+    const answers = await Promise.all(Array.from({ length: RUSH }, () => api.get(`/airports/${code}/routes`)));
+    for (const answer of answers) {
+      if (answer.status === 200) tally.rush++;
+      else countUnexpected(tally, answer);
+    }
+    report(`${tally.rush} asked for the routes of ${RUSHED.length} airports, ${RUSH} at a time`);
+  }
 }
 
 /** Several passengers want the same seat at the same moment: one gets it, the others are refused. */
@@ -155,6 +170,7 @@ async function awaitTickets({ api, tally, bookings }, _forMs, report) {
 export const scenes = [
   { title: 'searching', share: 0.25, play: search },
   { title: 'reading', share: 0.2, play: read },
+  { title: 'rush', share: 0, play: rush },
   { title: 'booking', share: 0.35, play: book },
   { title: 'outage', share: 0.2, play: surviveOutage },
   { title: 'tickets', share: 0, play: awaitTickets },

@@ -5,7 +5,7 @@ import { sumOf } from './tally.mjs';
 
 /**
  * @param {import('./tally.mjs').Tally} tally what came back
- * @param {{ cache: Record<string, number>, operations: { library: string, operation: string, calls: number, failed: number }[] }} stats
+ * @param {{ cache: Record<string, number>, outbox: { published: number, repeated: number }, operations: { library: string, operation: string, calls: number, failed: number }[] }} stats
  *   what the application counted, as `GET /stats` tells it
  * @returns {Row[]}
  */
@@ -16,6 +16,7 @@ export function summarize(tally, stats) {
   return [
     row('redis-cache', 'hits: answers without the database', cache.hits),
     row('redis-cache', 'loads: one per key, shared by all who wanted it', cache.loads),
+    row('redis-cache', 'waits: for a load that somebody else had begun', waitsOf(stats)),
     row('redis-cache', 'reads answered while Redis was down', tally.outage.reads),
     row('redis-cache', 'the slowest of them', tally.outage.slowestReadMs, 'ms'),
     row('redis-ratelimit', 'searches let through', tally.searches.allowed),
@@ -24,8 +25,9 @@ export function summarize(tally, stats) {
     row('redis-lock', 'sold, each of them once (201)', sumOf(tally.seats, 'sold')),
     row('redis-lock', 'refused: somebody else was at the seat (409)', sumOf(tally.seats, 'locked')),
     row('redis-lock', 'refused: sold by then (409)', sumOf(tally.seats, 'taken')),
-    row('redis-streams', 'bookings published', publish.calls),
-    row('redis-streams', 'of them again, until the ticket was there', Math.max(0, publish.calls - tally.bookings.made)),
+    row('redis-streams', 'messages published', publish.calls - publish.failed),
+    row('redis-streams', 'of them again, until the ticket was there', stats.outbox.repeated),
+    row('redis-streams', 'retries: attempts that failed in the outage', publish.failed),
     row('redis-streams', 'tickets issued by the consumer', tally.bookings.ticketed),
     row('redis-core', 'operations on Redis', sumOf(stats.operations, 'calls')),
     row('redis-core', 'of them failed or refused at once in the outage', sumOf(stats.operations, 'failed')),
@@ -33,6 +35,9 @@ export function summarize(tally, stats) {
     row('redis-core', 'booking again after the return of Redis', tally.outage.recoveredAfterMs, 'ms'),
   ];
 }
+
+/** Who finds nothing in the cache loads it, or waits for the one who does. */
+export const waitsOf = ({ cache }) => cache.misses - cache.loads;
 
 export function operationOf({ operations }, name) {
   return operations.find(({ operation }) => operation === name) ?? { calls: 0, failed: 0 };

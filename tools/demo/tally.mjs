@@ -9,6 +9,7 @@ export function newTally() {
   return {
     searches: { allowed: 0, denied: 0 },
     reads: 0,
+    rush: 0,
     /** @type {Seat[]} */
     seats: [],
     bookings: { made: 0, ticketed: 0 },

@@ -1,4 +1,5 @@
 /** Decides whether the demo has shown what it promises. */
+import { waitsOf } from './summary.mjs';
 import { sumOf } from './tally.mjs';
 
 /**
@@ -14,6 +15,7 @@ export function findMissing(tally, stats) {
   };
   expect(stats.cache.hits > 0, 'the cache answered nothing');
   expect(stats.cache.loads > 0, 'nothing was loaded into the cache');
+  expect(waitsOf(stats) > 0, 'nobody waited for a load of somebody else');
   expect(searches.allowed > 0, 'no search was answered');
   expect(searches.denied > 0, 'no search was denied');
   expect(seats.length > 0, 'no seat was asked for');

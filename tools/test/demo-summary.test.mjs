@@ -18,10 +18,11 @@ function goodRun(changes = {}) {
   };
 }
 const goodStats = {
-  cache: { hits: 163, loads: 64 },
+  cache: { hits: 163, misses: 181, loads: 64 },
+  outbox: { published: 3, repeated: 1 },
   operations: [
     { library: 'redis-lock', operation: 'lock.acquire', calls: 10, failed: 2 },
-    { library: 'redis-streams', operation: 'streams.publish', calls: 4, failed: 1 },
+    { library: 'redis-streams', operation: 'streams.publish', calls: 9, failed: 2 },
   ],
 };
 
@@ -31,8 +32,9 @@ describe('the verdict of the demo', () => {
   });
 
   for (const [name, tally, stats, expected] of [
-    ['no hit', {}, { cache: { hits: 0, loads: 1 } }, 'the cache answered nothing'],
-    ['no load', {}, { cache: { hits: 1, loads: 0 } }, 'nothing was loaded into the cache'],
+    ['no hit', {}, { cache: { hits: 0, misses: 2, loads: 1 } }, 'the cache answered nothing'],
+    ['no wait', {}, { cache: { hits: 1, misses: 2, loads: 2 } }, 'nobody waited for a load of somebody else'],
+    ['no load', {}, { cache: { hits: 1, misses: 1, loads: 0 } }, 'nothing was loaded into the cache'],
     ['no search', { searches: { allowed: 0, denied: 1 } }, goodStats, 'no search was answered'],
     ['no denial', { searches: { allowed: 60, denied: 0 } }, goodStats, 'no search was denied'],
     ['a seat sold twice', { seats: [seat({ sold: 2 })] }, goodStats, 'seat 1A of flight 1 was sold 2 times'],
@@ -72,7 +74,7 @@ describe('the verdict of the demo', () => {
   }
 
   it('names everything of a run in which nothing happened', () => {
-    assert.equal(findMissing(newTally(), { cache: { hits: 0, loads: 0 } }).length, 10);
+    assert.equal(findMissing(newTally(), { cache: { hits: 0, misses: 0, loads: 0 } }).length, 11);
   });
 
   it('names answers that nobody asked for, with their number', () => {
@@ -102,11 +104,13 @@ describe('the summary of the demo', () => {
     assert.equal(numberOf('sold, each'), 2);
     assert.equal(numberOf('refused: somebody'), 7);
     assert.equal(numberOf('refused: sold'), 1);
-    assert.equal(numberOf('bookings published'), 4);
+    assert.equal(numberOf('waits'), 117);
+    assert.equal(numberOf('messages published'), 7);
     assert.equal(numberOf('of them again'), 1);
+    assert.equal(numberOf('retries'), 2);
     assert.equal(numberOf('tickets'), 3);
-    assert.equal(numberOf('operations on Redis'), 14);
-    assert.equal(numberOf('of them failed or refused'), 3);
+    assert.equal(numberOf('operations on Redis'), 19);
+    assert.equal(numberOf('of them failed or refused'), 4);
   });
 
   it('is a table with aligned columns, each library named once', () => {

@@ -8,13 +8,15 @@ import { sql } from 'kysely';
 import { createApp } from '../src/app.js';
 import { bookingEvents } from '../src/bookings/bookings.stream.js';
 import { AppConfig } from '../src/config/app-config.js';
+import { DatabaseTimeoutError } from '../src/database/database.errors.js';
 import { Database } from '../src/database/database.js';
-import { EmbeddedPostgres } from '../src/database/embedded-postgres.js';
 import { migrateToLatest } from '../src/database/migrate.js';
 import { OutboxRelay } from '../src/outbox/outbox-relay.js';
 import { OutboxRepository } from '../src/outbox/outbox.repository.js';
 import { TicketsRepository } from '../src/tickets/tickets.repository.js';
+import { insertFlights } from './support/few-flights.js';
 import { HttpClient } from './support/http-client.js';
+import { type StartedDatabase, startEmbedded } from './support/prepared-database.js';
 
 const STREAM = 'flights:stream:{bookings}';
 const FLIGHT = 1;
@@ -22,38 +24,20 @@ const FLIGHT = 1;
 const RARELY = { OUTBOX_POLL_SECONDS: '3600', REPUBLISH_AFTER_SECONDS: '3600' };
 const OFTEN = { OUTBOX_POLL_SECONDS: '1', REPUBLISH_AFTER_SECONDS: '1' };
 
-let postgres: EmbeddedPostgres;
+let postgres: StartedDatabase;
 let database: Database;
 let redis: RedisServer;
 let running: NestExpressApplication[] = [];
 
 beforeAll(async () => {
-  [postgres, redis] = await Promise.all([EmbeddedPostgres.start(), RedisServer.start()]);
+  [postgres, redis] = await Promise.all([startEmbedded('empty'), RedisServer.start()]);
   database = new Database({ url: postgres.url, poolSize: 1 });
   await migrateToLatest(database);
-  const somewhere = { name: 'Somewhere', city: null, state: null, country: 'USA', latitude: 0, longitude: 0 };
-  await database
-    .insertInto('airports')
-    .values([
-      { code: 'AAA', ...somewhere },
-      { code: 'BBB', ...somewhere },
-    ])
-    .execute();
-  await database
-    .insertInto('flights')
-    .values({
-      id: FLIGHT,
-      origin: 'AAA',
-      destination: 'BBB',
-      departs_at: '2001-01-01 00:47',
-      delay_minutes: 0,
-      distance_miles: 1,
-    })
-    .execute();
+  await insertFlights(database, FLIGHT);
 });
 afterAll(async () => {
   await database.destroy();
-  await Promise.all([postgres.stop(), redis.stop()]);
+  await Promise.all([postgres[Symbol.asyncDispose](), redis.stop()]);
 });
 
 beforeEach(async () => {
@@ -155,6 +139,21 @@ describe('a booking that can not be announced', () => {
     );
   });
 
+  it('has those behind it wait for the next poll, so that an outage is not made worse by those who book', async () => {
+    const { client } = await start(RARELY);
+    const passes = jest.spyOn(OutboxRelay.prototype, 'pass');
+    const warn = jest.spyOn(Logger.prototype, 'warn');
+    await redis.ask((stream) => stream.set(STREAM, 'no stream'));
+    await bookSeat(client, '1A');
+    await eventually(() => {
+      expect(warn.mock.calls.flat().join()).toContain('can not be announced');
+    });
+    for (const seat of ['1B', '1C', '1D']) expect(await bookSeat(client, seat)).toMatchObject({ status: 201 });
+    expect(passes).toHaveBeenCalledTimes(1);
+    expect(await outboxRows()).toHaveLength(4);
+    await redis.ask((stream) => stream.del(STREAM));
+  });
+
   it.each([
     ['an outage', new RedisUnavailableError('Redis did not answer.', 'unknown'), 'warn' as const],
     ['a defect', new TypeError('a defect'), 'error' as const],
@@ -175,6 +174,24 @@ describe('a booking that can not be announced', () => {
   });
 });
 
+describe('a ticket that can not be issued', () => {
+  it.each([
+    ['because the database is away, is no defect of ours', new DatabaseTimeoutError(5_000), 0],
+    ['because of a defect, is logged as one', new TypeError('a defect'), 1],
+  ])('%s; the consumer tells that its message comes again', async (_, failure, errors) => {
+    const { app, client } = await start(RARELY);
+    app.flushLogs();
+    const error = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
+    const warn = jest.spyOn(Logger.prototype, 'warn');
+    jest.spyOn(TicketsRepository.prototype, 'createOnce').mockRejectedValueOnce(failure);
+    await bookSeat(client, '1A');
+    await eventually(() => {
+      expect(warn.mock.calls.flat().join()).toContain(failure.message);
+    });
+    expect(error).toHaveBeenCalledTimes(errors);
+  });
+});
+
 describe('the relay', () => {
   it('publishes soon after the commit, under the id of the row, without waiting for the poll', async () => {
     const { client } = await start(RARELY);
@@ -187,6 +204,21 @@ describe('the relay', () => {
     expect(await messages()).toEqual([{ type: 'booking.created', id: row?.id }]);
     expect(booked.status).toBe(201);
     expect(issuing.held).toHaveBeenCalledTimes(1);
+  });
+
+  it('announces a cancelling without waiting for the poll, too', async () => {
+    const { client } = await start(RARELY);
+    const booked = await bookSeat(client, '1A');
+    const { id } = booked.body as { id: string };
+    const statusOfTicket = async () =>
+      ((await client.get(`/bookings/${id}/ticket`)).body as { status: unknown }).status;
+    await eventually(async () => {
+      expect(await statusOfTicket()).toBe('valid');
+    });
+    expect(await client.cancel(id)).toMatchObject({ status: 200, body: { status: 'cancelled' } });
+    await eventually(async () => {
+      expect(await statusOfTicket()).toBe('void');
+    });
   });
 
   it('polls for what nobody has told it of', async () => {
@@ -278,6 +310,7 @@ describe('the relay', () => {
 
     await sql`update outbox set due_at = now()`.execute(database);
     expect(await relayOf(app).pass()).toBe(1);
+    expect(relayOf(app).counts).toEqual({ published: 2, repeated: 1 });
     issuing.release();
     await eventually(async () => {
       expect(await countTickets()).toBe(1);

@@ -70,6 +70,7 @@ describe('GET /stats', () => {
     await eventually(async () => {
       const stats = await readStats(client);
       expect(stats.cache).toMatchObject({ hits: 2, misses: 2, loads: 2, stores: 2, errors: 0 });
+      expect(stats.outbox).toEqual({ published: 1, repeated: 0 });
       expect(stats.answers).toMatchObject({ 201: 1, 409: 1, 429: 2 });
       expect(callsOf(stats, 'cache.get')).toMatchObject({ library: 'redis-cache', failed: 0 });
       expect(callsOf(stats, 'ratelimit.consume')).toMatchObject({ library: 'redis-ratelimit', calls: 6, failed: 0 });

@@ -30,6 +30,7 @@ export class OutboxRelay implements OnApplicationBootstrap, OnModuleDestroy {
   /** Without it an outage would fill the log, pass by pass, and each booking would try again. */
   #isFailing = false;
   #endRest: () => void = () => undefined;
+  readonly #counts = { published: 0, repeated: 0 };
 
   constructor(
     private readonly config: AppConfig,
@@ -51,6 +52,11 @@ export class OutboxRelay implements OnApplicationBootstrap, OnModuleDestroy {
   kick(): void {
     this.#isKicked = true;
     if (!this.#isFailing) this.#endRest();
+  }
+
+  /** What this process has published: all that Redis has taken, and of these what had been published before. */
+  get counts(): { readonly published: number; readonly repeated: number } {
+    return { ...this.#counts };
   }
 
   /** Publishes what is due, in batches. @returns how many messages were not in the stream yet */
@@ -101,6 +107,8 @@ export class OutboxRelay implements OnApplicationBootstrap, OnModuleDestroy {
         const { id, type, bookingId, isRepetition } = row;
         const { duplicate } = await this.events.publish(type, { bookingId }, { messageId: id, key: bookingId });
         published.push(row);
+        this.#counts.published += 1;
+        if (isRepetition) this.#counts.repeated += 1;
         if (!duplicate) added += 1;
         if (!duplicate && isRepetition) repeated += 1;
       }

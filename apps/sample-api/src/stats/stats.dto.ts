@@ -21,6 +21,9 @@ export const statsSchema = z.object({
       errors: count,
     })
     .meta({ description: 'What CacheService counts' }),
+  outbox: z
+    .object({ published: count, repeated: count })
+    .meta({ description: 'Messages that Redis has taken; of these, those that had been published before' }),
   operations: z.array(z.object({ library: z.string(), operation: z.string(), calls: count, failed: count })).meta({
     description: 'What each library has asked of Redis, sorted by name; those that failed are among the calls',
   }),
@@ -43,6 +46,7 @@ export const statsExample: Stats = {
     corrupt: 0,
     errors: 0,
   },
+  outbox: { published: 2, repeated: 0 },
   operations: [
     { library: 'redis-cache', operation: 'cache.get', calls: 60, failed: 0 },
     { library: 'redis-lock', operation: 'lock.acquire', calls: 4, failed: 0 },

@@ -1,11 +1,13 @@
 import { type DynamicModule, type MiddlewareConsumer, Module, type NestModule } from '@nestjs/common';
 import type { AppConfig } from '../config/app-config.js';
+import { OutboxModule } from '../outbox/outbox.module.js';
 import { AnswerCounter } from './answer-counter.js';
 import { OperationCounter } from './operation-counter.js';
 import { StatsController } from './stats.controller.js';
 import { StatsService } from './stats.service.js';
 
 @Module({
+  imports: [OutboxModule],
   controllers: [StatsController],
   providers: [StatsService, AnswerCounter, OperationCounter],
 })

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { CacheService } from '@redstart/redis-cache';
+import { OutboxRelay } from '../outbox/outbox-relay.js';
 import { AnswerCounter } from './answer-counter.js';
 import { OperationCounter } from './operation-counter.js';
 import type { Stats } from './stats.dto.js';
@@ -12,6 +13,7 @@ export class StatsService {
   constructor(
     private readonly answers: AnswerCounter,
     private readonly cache: CacheService,
+    private readonly relay: OutboxRelay,
     private readonly operations: OperationCounter,
   ) {}
 
@@ -20,6 +22,7 @@ export class StatsService {
       since: this.#since,
       answers: this.answers.snapshot(),
       cache: this.cache.stats(),
+      outbox: this.relay.counts,
       operations: this.operations.snapshot(),
     };
   }

@@ -1,11 +1,14 @@
+import { UseFilters } from '@nestjs/common';
 import { StreamConsumer, StreamHandler } from '@redstart/redis-streams';
 import { bookingEvents } from '../bookings/bookings.stream.js';
+import { OutageFilter } from '../problem/outage.filter.js';
 import { TicketsService } from './tickets.service.js';
 
 /**
  * Keeps one ticket per booking: issued by the one event, void by the other. A message that comes twice changes nothing, the two may come in
  * any order, and one that fails is delivered again.
  */
+@UseFilters(OutageFilter)
 @StreamConsumer(bookingEvents, { group: 'tickets' })
 export class TicketsConsumer {
   constructor(private readonly tickets: TicketsService) {}
