@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import { jest } from '@jest/globals';
 import type { INestApplication } from '@nestjs/common';
 import { LockService } from '@redstart/redis-lock';
@@ -7,7 +8,7 @@ import { BookingsRepository } from '../src/bookings/bookings.repository.js';
 import { createApp } from '../src/app.js';
 import { AppConfig } from '../src/config/app-config.js';
 import { TicketsService } from '../src/tickets/tickets.service.js';
-import { type Answer, HttpClient } from './support/http-client.js';
+import { type Answer, HttpClient, KeptConnection } from './support/http-client.js';
 import { type PreparedDatabase, prepareDatabase } from './support/prepared-database.js';
 
 let prepared: PreparedDatabase;
@@ -93,6 +94,15 @@ describe('reading', () => {
     expectProblem(await get(instance), { status: 404, instance, detail });
   });
 
+  it.each(['/airports/%ZZ', '/airports/%E0%A4%A', '/bookings/%'])(
+    'answers 400 for a path that can not be decoded: %s',
+    async (path) => {
+      const refused = await get(path);
+      expectProblem(refused, { status: 400, instance: path, detail: expect.stringMatching(/^The path/) });
+      expect(refused.body).toMatchObject({ code: 'MALFORMED_PATH' });
+    },
+  );
+
   it.each([
     ['/airports/S', 'code'],
     ['/airports/%C3%9Fa', 'code'],
@@ -145,6 +155,13 @@ describe('booking', () => {
       prepared.database,
     );
     expect(rows).toEqual([{ count: 1 }]);
+  });
+
+  it('takes names of any script', async () => {
+    for (const [index, name] of ['李小龙', 'نیلوفر‌جان', 'Zoë Ångström-O’Neill', 'கமலா'].entries()) {
+      const booked = await book({ flightId: 17, seat: `${index + 1}A`, passenger: { name } });
+      expect(booked).toMatchObject({ status: 201, body: { passenger: { name } } });
+    }
   });
 
   it('answers 409 for a seat that is taken', async () => {
@@ -251,6 +268,12 @@ describe('booking', () => {
     ['a flight id as text', { flightId: '1', seat: '1A', passenger }, 'flightId'],
     ['a fraction of a flight', { flightId: 1.5, seat: '1A', passenger }, 'flightId'],
     ['a name of spaces', { flightId: 1, seat: '1A', passenger: { name: '   ' } }, 'passenger.name'],
+    [
+      'a name of nothing to be seen',
+      { flightId: 1, seat: '1A', passenger: { name: '\u200B\u2060\u3164' } },
+      'passenger.name',
+    ],
+    ['a name that turns the text', { flightId: 1, seat: '1A', passenger: { name: 'A\u202EB' } }, 'passenger.name'],
     ['a name with a NUL', { flightId: 1, seat: '1A', passenger: { name: 'a\u0000b' } }, 'passenger.name'],
     ['no passenger', { flightId: 1, seat: '1A' }, 'passenger'],
     ['an unknown key', { flightId: 1, seat: '1A', passenger, price: 0 }, ''],
@@ -391,6 +414,24 @@ describe('a body', () => {
     const refused = await post('/bookings', body, type);
     expectProblem(refused, refusal(415, expect.stringMatching(/application\/json|UTF-8/)));
     expect(refused.body).toMatchObject({ code: 'UNSUPPORTED_MEDIA_TYPE' });
+  });
+
+  it.each([
+    ['gzip', 400, 'MALFORMED_ENCODING'],
+    ['br', 400, 'MALFORMED_ENCODING'],
+    ['deflate', 400, 'MALFORMED_ENCODING'],
+    ['compress', 415, 'UNSUPPORTED_ENCODING'],
+  ])('that is not %s as its Content-Encoding says is a %i with the code %s', async (encoding, status, code) => {
+    const refused = await client.post('/bookings', booking, 'application/json', { 'content-encoding': encoding });
+    expectProblem(refused, refusal(status, expect.stringContaining('Content-Encoding')));
+    expect(refused.body).toMatchObject({ code });
+  });
+
+  it('may be packed', async () => {
+    const packed = await client.post('/bookings', gzipSync(booking), 'application/json', {
+      'content-encoding': 'gzip',
+    });
+    expectProblem(packed, refusal(404, 'There is no flight 20001.'));
   });
 
   it.each(['{"flightId":', '{flightId: 1}', '{"flightId":1}}', ' '])('of malformed JSON is a 400: %s', async (body) => {
@@ -569,6 +610,14 @@ describe('with the database down', () => {
       expectProblem(refused, { status: 503, instance: path, detail: expect.any(String) });
       expect(JSON.stringify(refused.body)).not.toMatch(/s3cret|127\.0\.0\.1/);
     }
+  });
+
+  it('says good-bye to a client on a kept connection when it is told to stop', async () => {
+    using agent = new KeptConnection(await cutOff.getUrl());
+    await expect(agent.get('/airports/JFK')).resolves.toEqual({ status: 503, connection: 'keep-alive' });
+    const closing = cutOff.close();
+    await expect(agent.get('/airports/JFK')).resolves.toEqual({ status: 503, connection: 'close' });
+    await closing;
   });
 });
 

@@ -16,7 +16,7 @@ let redis: RedisServer;
 let app: INestApplication;
 beforeAll(async () => {
   [prepared, redis] = await Promise.all([prepareDatabase(), RedisServer.start()]);
-  app = await createApp(AppConfig.from({ DATABASE_URL: prepared.url, REDIS_URL: redis.url, STATS: 'on' }));
+  app = await createApp(AppConfig.from({ DATABASE_URL: prepared.url, REDIS_URL: redis.url }));
   await app.listen(0, '127.0.0.1');
   variables.set('host', await app.getUrl());
 });

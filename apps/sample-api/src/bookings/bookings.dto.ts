@@ -4,11 +4,16 @@ import { flightId } from '../flights/flights.dto.js';
 import { seat } from '../seats/seats.dto.js';
 import { ticketExample, ticketSchema, voidTicketExample } from '../tickets/tickets.dto.js';
 
+/** It is printed on a ticket and read at a gate: there is something to be seen, and nothing in it turns the text around it. */
+const passengerName = printable(1, 100)
+  .regex(/^$|[^\p{Default_Ignorable_Code_Point}\p{C}\p{Z}]/u, 'must have a character that can be seen')
+  .regex(/^\P{Bidi_Control}*$/u, 'must not contain characters that change the direction of text');
+
 export const bookingRequest = z
   .strictObject({
     flightId,
     seat,
-    passenger: z.strictObject({ name: printable(1, 100).meta({ example: 'Amelia Earhart' }) }),
+    passenger: z.strictObject({ name: passengerName.meta({ example: 'Amelia Earhart' }) }),
   })
   .meta({ example: { flightId: 1, seat: '12A', passenger: { name: 'Amelia Earhart' } } });
 

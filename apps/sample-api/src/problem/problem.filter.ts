@@ -45,7 +45,7 @@ function describeProblem(error: unknown): ProblemDescription {
   if (error instanceof ProblemException) return error.problem;
   if (isDatabaseUnavailable(error)) return byStatus(503, 'The database is not reachable at the moment. Try again.');
   if (error instanceof HttpException) {
-    return describeBodyProblem(error.cause) ?? byStatus(error.getStatus(), error.message);
+    return describeUnreadable(error.cause) ?? byStatus(error.getStatus(), error.message);
   }
   return byStatus(500);
 }
@@ -56,10 +56,26 @@ function byStatus(status: number, message?: string): ProblemDescription {
   return { status, detail: shown ?? 'The request could not be handled.' };
 }
 
-/** What the body parser refuses, in our own words: its own leave the client guessing. Nest has wrapped it, so it is a cause here. */
-function describeBodyProblem(cause: unknown): ProblemDescription | undefined {
-  if (!isBodyError(cause)) return undefined;
-  const { type, message, limit, charset } = cause;
+/** What the router and the body parser refuse, in our own words: theirs leave the client guessing. Nest has wrapped it, so it is a cause here. */
+function describeUnreadable(cause: unknown): ProblemDescription | undefined {
+  if (!types.isNativeError(cause)) return undefined;
+  if (cause.name === 'URIError') {
+    return {
+      status: 400,
+      code: 'MALFORMED_PATH',
+      detail: 'The path has a % that is not followed by a character in UTF-8.',
+    };
+  }
+  if ('code' in cause && UNPACKING_FAILED.test(String(cause.code))) {
+    return { status: 400, code: 'MALFORMED_ENCODING', detail: 'The body is not encoded as its Content-Encoding says.' };
+  }
+  return isBodyError(cause) ? describeBodyProblem(cause) : undefined;
+}
+
+/** Of zlib: gzip and deflate, Brotli, Zstandard. */
+const UNPACKING_FAILED = /^(Z_|ERR__|ERR_BROTLI|ZSTD_)/;
+
+function describeBodyProblem({ type, message, limit, charset, encoding }: BodyError): ProblemDescription | undefined {
   switch (type) {
     case 'entity.parse.failed':
       return { status: 400, code: 'MALFORMED_JSON', detail: `The body is not valid JSON: ${message}` };
@@ -67,6 +83,12 @@ function describeBodyProblem(cause: unknown): ProblemDescription | undefined {
       return { status: 413, code: 'BODY_TOO_LARGE', detail: `The body is larger than ${limit} bytes.` };
     case 'charset.unsupported':
       return { status: 415, code: 'UNSUPPORTED_MEDIA_TYPE', detail: `The body must be UTF-8, not ${charset}.` };
+    case 'encoding.unsupported':
+      return {
+        status: 415,
+        code: 'UNSUPPORTED_ENCODING',
+        detail: `The body must be sent as it is, or with the Content-Encoding gzip, deflate or br, not ${encoding}.`,
+      };
     default:
       return undefined;
   }
@@ -77,6 +99,7 @@ interface BodyError extends Error {
   readonly type: unknown;
   readonly limit?: number;
   readonly charset?: string;
+  readonly encoding?: string;
 }
 
-const isBodyError = (error: unknown): error is BodyError => types.isNativeError(error) && 'type' in error;
+const isBodyError = (error: Error): error is BodyError => 'type' in error;
