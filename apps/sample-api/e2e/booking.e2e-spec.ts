@@ -1,5 +1,5 @@
 import { eventually, RedisServer } from '@redstart/redis-testing';
-import { temporaryDataFolder } from './support/data-folder.js';
+import { databaseFolder } from '../test/support/database-folder.js';
 import { serveEmbedded, startApi } from './support/processes.js';
 
 interface Flight {
@@ -23,7 +23,7 @@ const restricted = [
 
 describe('booking a flight', () => {
   it('goes from the search to the ticket, with every pattern of Redis on the way', async () => {
-    await using folder = await temporaryDataFolder();
+    await using folder = await databaseFolder('loaded');
     await using redis = await RedisServer.start({ args: ['--user', 'flights', 'on', '>S3CRET', ...restricted] });
     const own = `redis://flights:S3CRET@127.0.0.1:${redis.port}`;
     const { served, url } = await serveEmbedded(folder.path);

@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
-import { temporaryDataFolder } from './support/data-folder.js';
+import { databaseFolder } from '../test/support/database-folder.js';
 import { BuiltProcess, serveEmbedded } from './support/processes.js';
 import { query } from './support/query.js';
 
 describe('the embedded database', () => {
   it('prints its address and nothing else, keeps its data over a restart, and ends cleanly on SIGTERM', async () => {
-    await using folder = await temporaryDataFolder();
+    await using folder = await databaseFolder('none');
     const { served, url } = await serveEmbedded(folder.path);
     await using _served = served;
     await query(url, 'create table kept as select 42 as answer');
@@ -24,7 +24,7 @@ describe('the embedded database', () => {
   });
 
   it('ends when the process that started it is gone, seen by its standard input', async () => {
-    await using folder = await temporaryDataFolder();
+    await using folder = await databaseFolder('empty');
     const { served } = await serveEmbedded(folder.path);
     await using _served = served;
     served.child.stdin?.end();
@@ -32,7 +32,7 @@ describe('the embedded database', () => {
   });
 
   it('refuses a second server on the same data in one line', async () => {
-    await using folder = await temporaryDataFolder();
+    await using folder = await databaseFolder('empty');
     const { served, url } = await serveEmbedded(folder.path);
     await using _served = served;
 
@@ -46,7 +46,7 @@ describe('the embedded database', () => {
   });
 
   it('takes the data over from a server that was killed', async () => {
-    await using folder = await temporaryDataFolder();
+    await using folder = await databaseFolder('empty');
     const { served, url } = await serveEmbedded(folder.path);
     await query(url, 'create table kept as select 42 as answer');
     await served[Symbol.asyncDispose]();
@@ -58,7 +58,7 @@ describe('the embedded database', () => {
   });
 
   it('ends when its engine crashes, and has kept what was committed', async () => {
-    await using folder = await temporaryDataFolder();
+    await using folder = await databaseFolder('empty');
     const { served, url } = await serveEmbedded(folder.path);
     await using _served = served;
     await query(url, 'create table kept as select 42 as answer');

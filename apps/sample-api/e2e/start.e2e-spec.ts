@@ -1,15 +1,15 @@
 import { RedisServer } from '@redstart/redis-testing';
-import { temporaryDataFolder } from './support/data-folder.js';
+import { databaseFolder } from '../test/support/database-folder.js';
 import { BuiltProcess, occupyPort, serveEmbedded, startApi } from './support/processes.js';
 
-let folder: Awaited<ReturnType<typeof temporaryDataFolder>>;
+let folder: Awaited<ReturnType<typeof databaseFolder>>;
 let redis: RedisServer;
 let REDIS_URL: string;
 /** One for all; the first test finds it empty. */
 let database: Awaited<ReturnType<typeof serveEmbedded>>;
 
 beforeAll(async () => {
-  [folder, redis] = await Promise.all([temporaryDataFolder(), RedisServer.start()]);
+  [folder, redis] = await Promise.all([databaseFolder('empty'), RedisServer.start()]);
   REDIS_URL = redis.url;
   database = await serveEmbedded(folder.path);
 });

@@ -1,5 +1,6 @@
 import { eventually, RedisServer } from '@redstart/redis-testing';
-import { temporaryDataFolder } from './support/data-folder.js';
+import { databaseFolder } from '../test/support/database-folder.js';
+import { startFaultyProxy } from '../test/support/faulty-proxy.js';
 import { type BuiltProcess, serveEmbedded, startApi } from './support/processes.js';
 import { query } from './support/query.js';
 import { inParallel, seatsFrom, tally, Traffic } from './support/traffic.js';
@@ -9,12 +10,12 @@ interface Api {
   readonly address: string;
 }
 
-let folder: Awaited<ReturnType<typeof temporaryDataFolder>>;
+let folder: Awaited<ReturnType<typeof databaseFolder>>;
 let redis: RedisServer;
 let database: Awaited<ReturnType<typeof serveEmbedded>>;
 
 beforeAll(async () => {
-  [folder, redis] = await Promise.all([temporaryDataFolder(), RedisServer.start()]);
+  [folder, redis] = await Promise.all([databaseFolder('loaded'), RedisServer.start()]);
   database = await serveEmbedded(folder.path);
 });
 afterAll(async () => {
@@ -27,20 +28,21 @@ afterEach(async () => {
   await Promise.all(started.splice(0).map(({ api }) => api[Symbol.asyncDispose]()));
 });
 
-/** Two processes of the API on the one database and the one Redis, with limits that are out of the way. */
-async function startTwo(): Promise<[Api, Api]> {
-  const start = async () => {
-    const api = await startApi({
-      DATABASE_URL: database.url,
-      REDIS_URL: redis.url,
-      BOOKINGS_PER_MINUTE: '1000000',
-      SEARCHES_PER_MINUTE: '1000000',
-    });
-    started.push(api);
-    return api;
-  };
-  return Promise.all([start(), start()]);
+/** A process of the API, with limits that are out of the way. */
+async function start(environment: NodeJS.ProcessEnv = {}): Promise<Api> {
+  const api = await startApi({
+    DATABASE_URL: database.url,
+    REDIS_URL: redis.url,
+    BOOKINGS_PER_MINUTE: '1000000',
+    SEARCHES_PER_MINUTE: '1000000',
+    ...environment,
+  });
+  started.push(api);
+  return api;
 }
+
+/** Two processes on the one database and the one Redis. */
+const startTwo = (): Promise<[Api, Api]> => Promise.all([start(), start()]);
 
 /** What the database holds of the flights from this one on. */
 async function soldFrom(flightId: number) {
@@ -117,6 +119,34 @@ it('loses no booking when a process is killed in the middle of 500, and each has
   const ids = new Set(stored.map(({ id }) => id));
   expect(told.filter((id) => !ids.has(id))).toEqual([]);
   await everyBookingHasOneTicket(2_000, 500);
+});
+
+it('issues one ticket when a process is killed between publishing a message and marking it, and its consumer in the middle of a ticket', async () => {
+  await using proxy = await startFaultyProxy(database.url);
+  using traffic = new Traffic();
+  const victim = await start({ DATABASE_URL: proxy.url, DATABASE_TIMEOUT_SECONDS: '60' });
+  // Whichever comes first: the row is never marked, and never settled.
+  proxy.hangAt('update "outbox" set "published_at"', 'insert into "tickets"');
+  const { status, body } = await traffic.book(victim.address, 5_000, '1A');
+  expect(status).toBe(201);
+  const messagesOf = async () => {
+    const entries = await redis.ask((client) => client.xrange('flights:stream:{bookings}', '-', '+'));
+    return entries.filter(([, fields]) => fields.join().includes(String(body['id']))).length;
+  };
+  await eventually(async () => {
+    expect(await messagesOf()).toBe(1);
+    expect(proxy.held).toBeGreaterThan(0);
+  });
+
+  victim.api.child.kill('SIGKILL');
+  await victim.api.ended;
+  proxy.cut();
+  expect(await query(database.url, 'select published_at from outbox')).toEqual([{ published_at: null }]);
+  expect(await soldFrom(5_000)).toMatchObject({ bookings: 1, tickets: 0 });
+
+  await start();
+  await everyBookingHasOneTicket(5_000, 1);
+  expect(await messagesOf()).toBe(1);
 });
 
 it('goes on reading while Redis is away, answers a booking by 201 or 503 within two seconds, and recovers by itself', async () => {
