@@ -10,8 +10,8 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 const MODULE = new URL('../demo/run-folder.mjs', import.meta.url);
 const PROGRAM = `
   const { makeRunFolder } = await import(${JSON.stringify(MODULE.href)});
-  console.log(makeRunFolder(process.argv[1]));
   process.on('SIGTERM', () => process.exit());
+  console.log(makeRunFolder(process.argv[1]));
   setInterval(() => {}, 1000);`;
 
 let parent;
