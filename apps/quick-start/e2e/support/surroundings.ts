@@ -97,7 +97,7 @@ declare const departure: Date;`,
   'libs/redis-lock/README.md': {
     imports: `${nest}
 import { RedisModule } from '@redstart/redis-core';
-import { currentLock, LockService, RedisLockModule, WithLock } from '@redstart/redis-lock';`,
+import { CronLock, currentLock, LockService, RedisLockModule, WithLock } from '@redstart/redis-lock';`,
     blocks: [
       { part: 'file' },
       {
@@ -120,6 +120,18 @@ declare const order: { id: string };`,
 declare const locks: LockService;
 declare const order: { id: string };`,
         fields: 'bank!: { transfer(order: { id: string }): Promise<void> };',
+      },
+      {
+        part: 'file',
+        given: `
+import { Cron } from '@nestjs/schedule';
+export interface Reports { build(options: { signal: AbortSignal | undefined }): Promise<void> }`,
+      },
+      {
+        part: 'file',
+        given: `
+import type { Logger, OnApplicationBootstrap } from '@nestjs/common';
+export interface Scheduler { logger: Logger; dispatchJobs(options: { signal: AbortSignal; fence: number }): Promise<void> }`,
       },
       { part: 'file' },
     ],

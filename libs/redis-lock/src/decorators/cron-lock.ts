@@ -4,12 +4,12 @@ import {
   checkText,
   durationMs,
   OptionsError,
-  RedisUnavailableError,
   systemClock,
   Warnings,
   type Duration,
   type KeyedMethodDecorator,
 } from '@redstart/redis-core';
+import { isOutOfReach } from '../lock.errors.js';
 import { lockTtlMs, type LockCallOptions } from '../lock.options.js';
 import type { LockService } from '../lock.service.js';
 import { getLockToken } from '../lock.tokens.js';
@@ -43,7 +43,7 @@ const usualAtLeastMs = 4_000;
  *   before `atLeast` is over, is left out.
  * - A killed instance frees the lock when its lease ends: after `atLeast` at the earliest, and after the module's ttl (or `atLeast`, if that
  *   is longer; or `atMost`, if shorter) at the latest. Its tick is not repeated; the next one runs elsewhere.
- * - While Redis can't be asked the job is left out, on all instances, and a warning is logged (once, then every 30 s at most). A run that
+ * - While Redis (or a majority of nodes) can't be asked the job is left out, on all instances, and a warning is logged (once, then every 30 s at most). A run that
  *   has begun goes on; if its lease can't be renewed, the signal of `currentLock()` aborts and the method rejects with LockLostError.
  *
  * The scheduler of Nest logs what a job rejects with, and goes on.
@@ -81,8 +81,9 @@ export function CronLock(name: string, options: CronLockOptions = {}): KeyedMeth
         if (outcome.ran) return outcome.result;
         if (isUsual) jobs.leaveOut(name, call.minHold);
       } catch (error) {
-        if (run.begun || !(error instanceof RedisUnavailableError)) throw error;
-        jobs.warn(name, `"${name}" is left out, since nobody can tell whether it runs elsewhere: ${error.message}`);
+        if (run.begun || !isOutOfReach(error)) throw error;
+        const reason = error instanceof Error ? error.message : String(error);
+        jobs.warn(name, `"${name}" is left out, since nobody can tell whether it runs elsewhere: ${reason}`);
       }
       return undefined;
     },
