@@ -1,15 +1,15 @@
 import { eventually, RedisServer } from '@redstart/redis-testing';
 import type { CronInstanceOptions } from './processes/cron-instance.js';
-import { type Instance, Programs } from './processes/instances.js';
+import { type Instance, Instances } from './processes/instances.js';
 
 /** Two processes whose clocks are 600 ms apart; a tick every two seconds, of which atLeast is 1.5 s. */
 describe('@CronLock on two hosts', () => {
   let server: RedisServer;
-  let programs: Programs;
+  let programs: Instances;
   let early: Instance;
   let late: Instance;
   beforeAll(async () => {
-    [server, programs] = await Promise.all([RedisServer.start(), Programs.compile()]);
+    [server, programs] = await Promise.all([RedisServer.start(), Instances.compile()]);
     const start = (skewMs: number) => {
       const options: CronInstanceOptions = { url: server.url, skewMs };
       return programs.start('cron-instance', options);

@@ -1,13 +1,13 @@
 import { cluster, describeOn, eventually, sentinel, standalone } from '@redstart/redis-testing';
-import { type Instance, Programs } from './processes/instances.js';
+import { type Instance, Instances } from './processes/instances.js';
 import type { LeaderInstanceOptions } from './processes/leader-instance.js';
 
 const key = 'shop:lock:{scheduler}';
 const ttlMs = 1_500;
 
-let programs: Programs;
+let programs: Instances;
 beforeAll(async () => {
-  programs = await Programs.compile();
+  programs = await Instances.compile();
 });
 afterAll(() => programs[Symbol.asyncDispose]());
 

@@ -1,11 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { transform } from '@swc/core';
 import { eventually } from '@redstart/redis-testing';
-
-const project = join(import.meta.dirname, '..', '..');
+import { compilePrograms, type Programs } from './compile.js';
 
 /** What an instance tells; each kind has fields of its own. */
 export interface Report {
@@ -13,46 +9,22 @@ export interface Report {
   readonly [field: string]: unknown;
 }
 
-/** The library and the programs beside this file, compiled for plain Node processes. */
-export class Programs implements AsyncDisposable {
-  private constructor(private readonly folder: string) {}
+/** The programs beside this file, compiled for plain Node processes. */
+export class Instances implements AsyncDisposable {
+  private constructor(private readonly programs: Programs) {}
 
-  /** Into a folder from which they find their dependencies. */
-  static async compile(): Promise<Programs> {
-    const parent = join(project, 'out-tsc');
-    await mkdir(parent, { recursive: true });
-    const folder = await mkdtemp(join(parent, 'child-'));
-    for (const part of ['src', 'test/processes']) {
-      const files = (await readdir(join(project, part), { recursive: true })).filter((file) => file.endsWith('.ts'));
-      await Promise.all(files.map((file) => compileOne(join(part, file), folder)));
-    }
-    return new Programs(folder);
+  static async compile(): Promise<Instances> {
+    return new Instances(await compilePrograms('processes'));
   }
 
   /** @param options what the program finds in its first argument, as JSON */
   start(program: string, options: object): Instance {
-    return new Instance(join(this.folder, 'test/processes', `${program}.js`), options);
+    return new Instance(this.programs.script(`processes/${program}`), options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await rm(this.folder, { recursive: true });
+    await this.programs[Symbol.asyncDispose]();
   }
-}
-
-async function compileOne(file: string, folder: string): Promise<void> {
-  const { code } = await transform(await readFile(join(project, file), 'utf8'), {
-    swcrc: false,
-    jsc: {
-      target: 'es2022',
-      parser: { syntax: 'typescript', decorators: true },
-      transform: { legacyDecorator: true, decoratorMetadata: true },
-      keepClassNames: true,
-    },
-    module: { type: 'es6' },
-  });
-  const path = join(folder, file.replace(/\.ts$/, '.js'));
-  await mkdir(dirname(path), { recursive: true });
-  await writeFile(path, code);
 }
 
 /** One process of a deployment. It ends with this one, since it listens for the end of their channel. */
