@@ -34,11 +34,10 @@ describe('@CronLock on two hosts', () => {
   it('runs every tick exactly once, although both ask for it at different times', async () => {
     await eventually(() => firedByBoth().length >= 3, { within: 15_000 });
     await passed(500); // Whoever fired last has asked, too.
-    const both = firedByBoth();
-    expect(both.map((tick) => tick - (both[0] ?? 0))).toEqual(both.map((_tick, index) => index));
-    expect(both.map(runsOf)).toEqual(both.map(() => 1));
+    const all = [...new Set([...ticks(early, 'fired'), ...ticks(late, 'fired')])];
+    expect(all.map((tick) => [tick, runsOf(tick)])).toEqual(all.map((tick) => [tick, 1]));
     // Redis is free of clocks: what differs is when they ask.
-    const [tick = 0] = both;
+    const [tick = 0] = firedByBoth();
     const firedAt = (instance: Instance) => Number(instance.told('fired').find((report) => report.tick === tick)?.at);
     expect(firedAt(late) - firedAt(early)).toBeGreaterThan(400);
   });
