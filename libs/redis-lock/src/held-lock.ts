@@ -147,7 +147,7 @@ export class HeldLock implements Lock {
    * Goes on as a weaker hold of the same owner. This object ends when that is sent, because Redis may have carried it out from then on.
    *
    * @param change carries it out for a lease of `ttlMs`, and says whether the owner still held it; it may be repeated
-   * @throws LockLostError · RedisUnavailableError when Redis can't tell; the owner then gives up both
+   * @throws LockLostError · RedisUnavailableError when Redis can't tell; the owner then lets go of both
    */
   convert(part: Lease, change: (ttlMs: number) => Promise<boolean>): Promise<HeldLock> {
     this.assertHeld();
@@ -234,7 +234,7 @@ export class HeldLock implements Lock {
       });
       return this.#successor;
     } catch (error) {
-      this.#runtime.insist(() => part.giveUp(), ttlMs);
+      this.#leave((side) => this.#letGo(side), [...this.#parts, part]);
       throw error;
     }
   }
@@ -263,11 +263,15 @@ export class HeldLock implements Lock {
     this.#loss = new LockLostError(this.key, reason);
     this.#end();
     this.#abort?.abort(this.#loss);
-    this.#leave((part) => (this.#keepMs > 0 ? part.release(this.#keepMs) : part.giveUp()));
+    this.#leave((part) => this.#letGo(part));
   }
 
-  #leave(letGo: (part: Lease) => Promise<unknown>): void {
-    for (const part of this.#parts) this.#runtime.insist(() => letGo(part), this.#ttlMs);
+  #leave(letGo: (part: Lease) => Promise<unknown>, parts = this.#parts): void {
+    for (const part of parts) this.#runtime.insist(() => letGo(part), this.#ttlMs);
+  }
+
+  #letGo(part: Lease): Promise<unknown> {
+    return this.#keepMs > 0 ? part.release(this.#keepMs) : part.giveUp();
   }
 
   #end(): void {

@@ -115,6 +115,24 @@ describeOn(standalone)('a read/write lock', (redis) => {
       await free();
     });
 
+    it('keeps the side that it has for its minHold when it can not tell which one that is', async () => {
+      for (const executed of [true, false]) {
+        const writer = await driven().write({ minHold: '20s', ttl: '60s' });
+        host.onCall('lock.downgrade', async (send) => {
+          if (executed) await send();
+          throw new RedisUnavailableError('lock.downgrade: no answer', 'unknown');
+        });
+        expect(await failureOf(writer.downgrade())).toBeInstanceOf(RedisUnavailableError);
+        const key = executed ? `${main}:readers` : main;
+        await eventually(async () => {
+          const keptMs = await redis.client().pttl(key);
+          expect(keptMs).toBeGreaterThan(10_000);
+          expect(keptMs).toBeLessThanOrEqual(20_000);
+        });
+        await redis.client().del(key);
+      }
+    });
+
     it('makes withWrite reject when the work hid that', async () => {
       loseReplies('lock.downgrade', Infinity);
       const failure = failureOf(
