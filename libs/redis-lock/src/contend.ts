@@ -4,7 +4,9 @@ import type { LockRuntime } from './lock-runtime.js';
 import { LockTimeoutError } from './lock.errors.js';
 import type { ResolvedLockCall } from './lock.options.js';
 import { newOwner, newToken } from './owner.js';
-import { Acquisition } from './waiting/acquisition.js';
+import type { LockKind } from './telemetry/lock-events.js';
+import type { LockStory } from './telemetry/lock-story.js';
+import { Acquisition, type AcquisitionResult } from './waiting/acquisition.js';
 
 /** Who calls, and until when: the same for everything that one call takes. */
 export interface Attempt {
@@ -12,13 +14,17 @@ export interface Attempt {
   readonly owner: string;
   /** On the runtime's clock; `-Infinity` takes it at once or not at all. */
   readonly waitUntil: number;
+  /** What becomes of it, for telemetry. */
+  readonly story: LockStory;
 }
 
 /** A new owner for one call. Its token is repeated with every command of the call, and never used again. */
-export function newAttempt(runtime: LockRuntime, { label, waitTimeoutMs }: ResolvedLockCall): Attempt {
+export function newAttempt(runtime: LockRuntime, call: ResolvedLockCall, kind: LockKind): Attempt {
+  const { label, waitTimeoutMs } = call;
   const token = newToken();
   const owner = newOwner(token, runtime.mailbox, label);
-  return { token, owner, waitUntil: waitTimeoutMs === 0 ? -Infinity : runtime.clock.now() + waitTimeoutMs };
+  const waitUntil = waitTimeoutMs === 0 ? -Infinity : runtime.clock.now() + waitTimeoutMs;
+  return { token, owner, waitUntil, story: runtime.telemetry.begin(kind, call) };
 }
 
 /**
@@ -42,13 +48,22 @@ export function contend<L extends HeldLock>(
 export async function contend(
   runtime: LockRuntime,
   contender: Contender,
-  { token, waitUntil }: Attempt,
+  { token, waitUntil, story }: Attempt,
   call: ResolvedLockCall,
   hold = (state: HeldLockState) => new HeldLock(runtime, state),
 ): Promise<AcquireOutcome<HeldLock>> {
   const { ttlMs, autoExtend, signal } = call;
-  const result = await new Acquisition(runtime, contender, { ttlMs, waitUntil, signal }).run();
-  if (result.granted === undefined) return { lock: undefined, key: contender.key, holder: result.holder };
+  let result: AcquisitionResult;
+  try {
+    result = await new Acquisition(runtime, contender, { ttlMs, waitUntil, signal, story }).run();
+  } catch (error) {
+    story.failed(error);
+    throw error;
+  }
+  if (result.granted === undefined) {
+    story.inVain();
+    return { lock: undefined, key: contender.key, holder: result.holder };
+  }
   const { fencingToken, validUntil, claimed } = result.granted;
   const lock = hold({
     parts: [contender],
@@ -57,6 +72,7 @@ export async function contend(
     ttlMs,
     validUntil,
     autoExtend,
+    story,
     ...holdLimits(runtime, call),
   });
   if (claimed) lock.confirm();

@@ -1,10 +1,11 @@
 import { RedisUnavailableError, type Cancel, type Duration, type Renewal } from '@redstart/redis-core';
 import type { Lease } from './lease.js';
 import { leaseEnd } from './lease-time.js';
-import type { Lock } from './lock.js';
 import { isOutOfReach, LockLostError, type LockLossReason } from './lock.errors.js';
 import type { LockRuntime } from './lock-runtime.js';
+import type { Holding } from './reentrancy/holding.js';
 import { lockTtlMs } from './lock.options.js';
+import type { LockStory } from './telemetry/lock-story.js';
 
 export interface HeldLockState {
   /** What it consists of: one, or all of a multi-lock. They are held together or not at all. */
@@ -20,6 +21,8 @@ export interface HeldLockState {
   readonly minHoldUntil: number;
   /** On the runtime's clock: lost at this moment, whatever is confirmed. */
   readonly maxHoldUntil: number;
+  /** What becomes of it, for telemetry. */
+  readonly story: LockStory;
 }
 
 /**
@@ -31,9 +34,9 @@ export interface HeldLockState {
  *   doesn't bring it back, and what it leaves in Redis is cleared.
  * - *released*: by `release`, or by `convert`, after which another object stands for the same owner. Nothing is renewed any more.
  */
-export class HeldLock implements Lock {
+export class HeldLock implements Holding {
   readonly keys: readonly string[];
-  /** For the renewer. */
+  /** For the renewer and for errors. */
   readonly key: string;
   readonly token: string;
   readonly fencingToken: number;
@@ -41,6 +44,7 @@ export class HeldLock implements Lock {
   readonly #parts: readonly Lease[];
   readonly #minHoldUntil: number;
   readonly #maxHoldUntil: number;
+  readonly #story: LockStory;
   #ttlMs: number;
   #validUntil: number;
   /** When the newest confirmed extension was sent. Without it, a late answer to an older one would be taken for the latest news. */
@@ -63,6 +67,7 @@ export class HeldLock implements Lock {
     this.#ttlMs = state.ttlMs;
     this.#minHoldUntil = state.minHoldUntil;
     this.#maxHoldUntil = state.maxHoldUntil;
+    this.#story = state.story;
     this.#validUntil = state.validUntil;
     this.keys = Object.freeze(state.keys ?? state.parts.map(({ key }) => key));
     this.key = this.keys[0] ?? '';
@@ -71,6 +76,7 @@ export class HeldLock implements Lock {
     runtime.held.add(this);
     this.#setDeadline(state.validUntil);
     if (state.autoExtend) this.#startRenewing();
+    this.#story.acquired();
   }
 
   get signal(): AbortSignal {
@@ -79,6 +85,10 @@ export class HeldLock implements Lock {
       if (this.#loss !== undefined) this.#abort.abort(this.#loss);
     }
     return this.#abort.signal;
+  }
+
+  get ttlMs(): number {
+    return this.#ttlMs;
   }
 
   get isHeld(): boolean {
@@ -170,6 +180,7 @@ export class HeldLock implements Lock {
   /** Gives it back before anybody has got it, so no minimum hold counts. */
   abandon(): void {
     if (!this.#active) return;
+    this.#story.released(true);
     this.dismiss();
     this.#leave((part) => part.giveUp());
   }
@@ -196,12 +207,19 @@ export class HeldLock implements Lock {
       this.#shortened = { sentAt, validUntil };
       this.#setDeadline(validUntil);
     }
-    const extended = await Promise.all(this.#parts.map((part) => part.extend(ttlMs)));
+    let extended: readonly boolean[];
+    try {
+      extended = await Promise.all(this.#parts.map((part) => part.extend(ttlMs)));
+    } catch (error) {
+      this.#story.extendFailed();
+      throw error;
+    }
     if (!this.isHeld) return; // Too late: the signal has aborted already, or the holder has let go.
     if (extended.includes(false)) {
       this.#lose(this.#lossReason ?? 'taken');
       return;
     }
+    this.#story.extended();
     if (sentAt < this.#latestSentAt) {
       // Overtaken, so Redis may have carried it out after the newer one.
       this.#setDeadline(Math.min(this.#validUntil, leaseEnd(this.#latestSentAt, ttlMs)));
@@ -231,9 +249,12 @@ export class HeldLock implements Lock {
         autoExtend,
         minHoldUntil: this.#minHoldUntil,
         maxHoldUntil: this.#maxHoldUntil,
+        story: this.#story,
       });
       return this.#successor;
     } catch (error) {
+      if (error instanceof LockLostError) this.#story.lost('taken');
+      else this.#story.releaseFailed();
       this.#leave((side) => this.#letGo(side), [...this.#parts, part]);
       throw error;
     }
@@ -242,8 +263,17 @@ export class HeldLock implements Lock {
   async #release(): Promise<boolean> {
     const heldBefore = this.isHeld;
     this.#end();
-    const released = await Promise.all(this.#parts.map((part) => this.#releaseOne(part, heldBefore)));
-    return heldBefore && !released.includes(false);
+    let released: readonly boolean[];
+    try {
+      released = await Promise.all(this.#parts.map((part) => this.#releaseOne(part, heldBefore)));
+    } catch (error) {
+      this.#story.releaseFailed();
+      throw error;
+    }
+    const wasHeld = heldBefore && !released.includes(false);
+    if (heldBefore && !wasHeld) this.#story.lost('taken');
+    this.#story.released(wasHeld);
+    return wasHeld;
   }
 
   /** The answer to a release may get lost; then the second one says "not held", although the first one did it. */
@@ -261,6 +291,7 @@ export class HeldLock implements Lock {
   #lose(reason: LockLossReason): void {
     if (!this.#active) return;
     this.#loss = new LockLostError(this.key, reason);
+    this.#story.lost(reason);
     this.#end();
     this.#abort?.abort(this.#loss);
     this.#leave((part) => this.#letGo(part));

@@ -4,9 +4,11 @@ export {
   type RedisLockModuleIdentity,
   type RedisLockModuleOptions,
 } from './lock.module.js';
-export type { LockCallOptions, RedisLockOptions } from './lock.options.js';
+export type { HoldingOptions, LockCallOptions, RedisLockOptions } from './lock.options.js';
+export { defineFencedScript, type FencedScript, type FencedScriptDefinition } from './fencing/fenced-script.js';
+export { provideNoopLock } from './noop/noop-lock.service.js';
 export { getLockToken, InjectLock } from './lock.tokens.js';
-export { LockService, type LockState } from './lock.service.js';
+export { LockService, type LockState, type TryOutcome } from './lock.service.js';
 export type { Leadership } from './leader/election.js';
 export type { LeaderOptions, RevocationReason } from './leader/leader.options.js';
 export type { Lock } from './lock.js';
@@ -16,6 +18,16 @@ export type { ReadWriteLock, ReadWriteState } from './read-write/read-write-lock
 export type { WriteLock } from './read-write/write-lock.js';
 export type { Permit, PermitOptions, Semaphore, SemaphoreOptions, SemaphoreState } from './semaphore/semaphore.js';
 export { currentLock } from './run-holding.js';
+export {
+  lockChannel,
+  onLockEvent,
+  type LockEvent,
+  type LockEventSource,
+  type LockFailure,
+  type LockHappening,
+  type LockKind,
+} from './telemetry/lock-events.js';
+export type { LockStats } from './telemetry/lock-stats.js';
 export { WithLock, type WithLockOptions } from './decorators/with-lock.js';
 export { CronLock, type CronLockOptions } from './decorators/cron-lock.js';
 export {
@@ -25,8 +37,11 @@ export {
   LockNotAcquiredError,
   LockNotReplicatedError,
   LockQuorumError,
+  LockReentryError,
   LockTimeoutError,
   SemaphoreLimitError,
+  StaleTokenError,
   type LockLossReason,
+  type LockNesting,
   type QuorumShortage,
 } from './lock.errors.js';

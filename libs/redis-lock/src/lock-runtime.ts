@@ -18,15 +18,19 @@ import {
   type SemaphoreKeys,
 } from './keys.js';
 import {
+  resolveHoldingCall,
   resolveLockCall,
+  type HoldingOptions,
   type LockCallFallback,
   type LockCallOptions,
+  type ResolvedHoldingCall,
   type ResolvedLockCall,
   type ResolvedLockOptions,
 } from './lock.options.js';
 import { Extensions } from './mutex/extensions.js';
 import { Uncontended } from './mutex/uncontended.js';
 import { newMailbox } from './owner.js';
+import { LockTelemetry } from './telemetry/lock-telemetry.js';
 import { WaitingRoom } from './waiting/waiting-room.js';
 
 /** For how long the channel of a lock is listened to without need, so that a busy lock on Cluster doesn't subscribe each time. */
@@ -38,6 +42,7 @@ export class LockRuntime {
   readonly mailbox = newMailbox();
   readonly clock: Clock;
   readonly waitingRoom: WaitingRoom;
+  readonly telemetry: LockTelemetry;
   /** For the end of the application: whatever is still held then is given back. */
   readonly held = new Set<HeldLock>();
   /** All locks of a service are renewed as one group, so that those which are due together leave in one script. */
@@ -62,6 +67,7 @@ export class LockRuntime {
   ) {
     this.nodes = [this, ...otherNodes.map((node) => new LockRuntime(node, options))];
     this.clock = connection.clock;
+    this.telemetry = new LockTelemetry({ module: options.name, connection: connection.name }, this.clock);
     this.waitingRoom = new WaitingRoom(connection.subscriber, this.clock, connection.cluster ? lingerMs : Infinity);
   }
 
@@ -88,6 +94,11 @@ export class LockRuntime {
   /** @param fallback where a call differs from the module, which does not renew by itself and waits as long as it is configured to */
   resolveCall(raw: LockCallOptions, where: string, fallback: Partial<LockCallFallback> = {}): ResolvedLockCall {
     return resolveLockCall(raw, { ...this.options, autoExtend: false, ...fallback }, where);
+  }
+
+  /** The same for calls that run work under the lock. */
+  resolveHoldingCall(raw: HoldingOptions, where: string, fallback: Partial<LockCallFallback>): ResolvedHoldingCall {
+    return resolveHoldingCall(raw, { ...this.options, autoExtend: false, ...fallback }, where);
   }
 
   run<Result>(

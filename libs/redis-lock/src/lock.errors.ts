@@ -23,6 +23,13 @@ const unavailable = {
   retryAfterMs: 1_000,
 } as const satisfies ErrorResponse;
 
+/**
+ * How a lock was in the way of its own holder.
+ * - `outer`: a call that this one was made under holds it, and this one is not `reentrant`.
+ * - `sibling`: this call is to run under the lock of a call that it was made under, and another nested one has its turn.
+ */
+export type LockNesting = 'outer' | 'sibling';
+
 /** The wait for a lock ended before it became free. Thrown by `acquire`, `withLock` and `@WithLock`; nothing of the call is left in the queue. */
 export class LockTimeoutError extends LockError {
   readonly code = 'LOCK_TIMEOUT';
@@ -32,10 +39,10 @@ export class LockTimeoutError extends LockError {
     readonly waitedMs: number,
     /** Who held it last, unless another program had written the key. */
     readonly holder?: LockHolder,
+    /** Set when the caller stood in its own way. */
+    readonly nesting?: LockNesting,
   ) {
-    super(
-      `Lock "${key}" was still held by ${describe(holder)} after ${waitedMs} ms. Raise waitTimeout, or use tryAcquire or onLocked: 'skip'.`,
-    );
+    super(`Lock "${key}" was still held by ${inTheWay(holder, nesting)} after ${waitedMs} ms. ${wayOut(nesting)}`);
   }
 
   override get response(): ErrorResponse {
@@ -53,10 +60,12 @@ export class LockNotAcquiredError extends LockError {
   constructor(
     readonly key: string,
     readonly reason: 'held' | 'shutdown',
+    /** Set when the caller stood in its own way. */
+    readonly nesting?: LockNesting,
   ) {
     super(
       reason === 'held'
-        ? `Lock "${key}" is held by somebody else. Use onLocked: 'wait' to wait for it, or 'skip' to leave the call out.`
+        ? `Lock "${key}" is held by ${inTheWay(undefined, nesting)}. ${nesting === undefined ? "Use onLocked: 'wait' to wait for it, or 'skip' to leave the call out." : wayOut(nesting)}`
         : `Lock "${key}" is held by somebody else, and this application is shutting down, so it is not waited for.`,
     );
   }
@@ -232,6 +241,67 @@ export class SemaphoreLimitError extends LockError {
         `To change it, end those that say ${inUse} first: once no permit is out and nobody waits, the next number is taken. Or use another key for the new number.`,
     );
   }
+}
+
+/**
+ * A write was refused, because a holder with a higher fencing token has written before: the lock was lost meanwhile, whether its holder knows it or not. Nothing was
+ * written. Thrown by scripts of `defineFencedScript`.
+ */
+export class StaleTokenError extends LockError {
+  readonly code = 'STALE_TOKEN';
+
+  constructor(
+    /** The Redis key of the data. */
+    readonly key: string,
+    /** The token that was refused. */
+    readonly token: number,
+    /** The highest one that was seen. */
+    readonly seen: number,
+  ) {
+    super(
+      `"${key}" was written under the fencing token ${seen} already, so ${token} is stale: its holder lost the lock meanwhile. Nothing was written. Start again under a new lock.`,
+    );
+  }
+
+  override get response(): ErrorResponse {
+    return {
+      status: 409,
+      title: 'Conflict',
+      detail: 'Somebody else was at this meanwhile. Look before you try again.',
+    };
+  }
+}
+
+/**
+ * A call with `reentrant` asks for several locks, of which a call around it holds some, but not all, as one lock. Taking the others meanwhile could end in two holders that
+ * wait for each other, and the fencing token of one lock says nothing about another. Nothing was taken.
+ */
+export class LockReentryError extends LockError {
+  readonly code = 'LOCK_REENTRY';
+
+  constructor(
+    /** The first one that is missing. */
+    readonly key: string,
+    /** What the lock around it consists of. */
+    readonly held: readonly string[],
+  ) {
+    super(
+      `Lock "${key}" is not among those that the call around this one holds (${held.join(', ')}), although others of this call are. Take all of them in the outer call.`,
+    );
+  }
+}
+
+function inTheWay(holder: LockHolder | undefined, nesting: LockNesting | undefined): string {
+  if (nesting === 'outer') return 'the very call that this one was made under';
+  return nesting === 'sibling' ? 'another call under the same lock' : describe(holder);
+}
+
+function wayOut(nesting: LockNesting | undefined): string {
+  if (nesting === 'outer')
+    return 'It waited for itself: set reentrant: true on the inner call, so that it runs under the lock of the outer one.';
+  if (nesting === 'sibling')
+    return "Calls that are nested in one call take turns: raise waitTimeout, or don't start them together.";
+  return "Raise waitTimeout, or use tryAcquire or onLocked: 'skip'.";
 }
 
 function describe(holder: LockHolder | undefined): string {

@@ -1,4 +1,12 @@
-import { checkInteger, checkKnownKeys, checkText, durationMs, OptionsError, type Duration } from '@redstart/redis-core';
+import {
+  checkBoolean,
+  checkInteger,
+  checkKnownKeys,
+  checkText,
+  durationMs,
+  OptionsError,
+  type Duration,
+} from '@redstart/redis-core';
 
 /** Options of `RedisLockModule`. `connection` and `name` stand beside them: see {@link RedisLockModuleOptions}. */
 export interface RedisLockOptions {
@@ -30,6 +38,8 @@ export interface RedisLockOptions {
 }
 
 export interface ResolvedLockOptions {
+  /** The name of the module. */
+  readonly name: string;
   readonly ttlMs: number;
   readonly waitTimeoutMs: number;
   readonly queueLeaseMs: number;
@@ -66,6 +76,16 @@ export interface LockCallOptions {
   label?: string;
 }
 
+/** Options of one `withLock` or `tryWithLock`. */
+export interface HoldingOptions extends LockCallOptions {
+  /**
+   * Runs under the lock that this call was made under, when it has all of these keys: by `withLock` or `@WithLock` of the same LockService,
+   * through any number of calls and awaits. Nothing is sent to Redis then, and of the options only `waitTimeout` and `signal` matter, since nested calls of
+   * one call take turns. @default false
+   */
+  reentrant?: boolean;
+}
+
 export interface ResolvedLockCall {
   readonly ttlMs: number;
   readonly waitTimeoutMs: number;
@@ -75,6 +95,10 @@ export interface ResolvedLockCall {
   /** `Infinity` without a limit. */
   readonly maxHoldMs: number;
   readonly label: string | undefined;
+}
+
+export interface ResolvedHoldingCall extends ResolvedLockCall {
+  readonly reentrant: boolean;
 }
 
 /** What a call takes where it says nothing itself. */
@@ -99,6 +123,7 @@ const moduleKeys = [
 /** What only a lock on one master knows: a quorum has no queue, and no master. */
 const masterKeys = ['queueLease', 'claimTtl', 'replicas'] as const;
 const callKeys = ['ttl', 'waitTimeout', 'autoExtend', 'signal', 'minHold', 'maxHold', 'label'];
+const holdingKeys = [...callKeys, 'reentrant'];
 const longestLabel = 100;
 const shortestTtlMs = 100;
 const mostReplicas = 100;
@@ -125,6 +150,7 @@ export function resolveLockOptions(raw: RedisLockOptions, name = 'default', quor
   const commandTimeoutMs =
     commandTimeout === undefined ? undefined : durationMs(commandTimeout, `${where}.commandTimeout`);
   return Object.freeze({
+    name,
     ttlMs: lockTtlMs(ttl, `${where}.ttl`),
     waitTimeoutMs: durationMs(waitTimeout, `${where}.waitTimeout`, { min: 0 }),
     queueLeaseMs: durationMs(queueLease, `${where}.queueLease`, { min: 100 }),
@@ -158,7 +184,30 @@ function refuseMasterKeys(raw: RedisLockOptions, where: string): void {
 /** @throws OptionsError for an unknown option or a wrong value */
 export function resolveLockCall(raw: LockCallOptions, fallback: LockCallFallback, where: string): ResolvedLockCall {
   checkKnownKeys(raw, callKeys, where);
-  const { ttl, waitTimeout, autoExtend = fallback.autoExtend, signal, minHold, maxHold, label } = raw;
+  return resolveKnown(raw, fallback, where);
+}
+
+/** @throws OptionsError for an unknown option or a wrong value */
+export function resolveHoldingCall(
+  raw: HoldingOptions,
+  fallback: LockCallFallback,
+  where: string,
+): ResolvedHoldingCall {
+  checkKnownKeys(raw, holdingKeys, where);
+  return resolveKnown(raw, fallback, where);
+}
+
+function resolveKnown(raw: HoldingOptions, fallback: LockCallFallback, where: string): ResolvedHoldingCall {
+  const {
+    ttl,
+    waitTimeout,
+    autoExtend = fallback.autoExtend,
+    signal,
+    minHold,
+    maxHold,
+    label,
+    reentrant = false,
+  } = raw;
   if (typeof autoExtend !== 'boolean') throw new OptionsError(`${where}.autoExtend`, 'expected true or false.');
   const { minHoldMs, maxHoldMs } = holdTimes(minHold, maxHold, where);
   // Unless it is renewed, the lease has to outlast maxHold: it is relied on for a little less than its ttl.
@@ -172,6 +221,7 @@ export function resolveLockCall(raw: LockCallOptions, fallback: LockCallFallback
     minHoldMs,
     maxHoldMs,
     label: label === undefined ? fallback.label : checkLabel(label, `${where}.label`),
+    reentrant: checkBoolean(reentrant, `${where}.reentrant`),
   };
 }
 

@@ -2,22 +2,31 @@ import type { BeforeApplicationShutdown, OnModuleDestroy } from '@nestjs/common'
 import { InvalidKeyError, OptionsError, type Key, type RedisConnection } from '@redstart/redis-core';
 import { inTime } from './contend.js';
 import type { HeldLock } from './held-lock.js';
-import { listKeys, type LockKey } from './keys.js';
+import { listKeys, type LockKey, type LockKeys } from './keys.js';
 import { Election, type Leadership } from './leader/election.js';
 import type { LeaderOptions } from './leader/leader.options.js';
 import type { AcquireOutcome } from './lease.js';
 import type { Lock } from './lock.js';
-import { LockNotAcquiredError } from './lock.errors.js';
+import { LockNotAcquiredError, LockTimeoutError, type LockNesting } from './lock.errors.js';
 import { LockRuntime } from './lock-runtime.js';
 import { MasterMutexes } from './mutex/master-mutexes.js';
 import type { Mutexes } from './mutexes.js';
 import { QuorumMutexes } from './quorum/quorum-mutexes.js';
-import type { LockCallFallback, LockCallOptions, ResolvedLockCall, ResolvedLockOptions } from './lock.options.js';
+import type {
+  HoldingOptions,
+  LockCallFallback,
+  LockCallOptions,
+  ResolvedHoldingCall,
+  ResolvedLockCall,
+  ResolvedLockOptions,
+} from './lock.options.js';
 import { parseOwner, type LockHolder } from './owner.js';
 import { ReadWriteLock } from './read-write/read-write-lock.js';
 import { ReplicatedMutexes } from './replicas/replicated-mutexes.js';
+import { asHolding, enterOrTake, type HoldOutcome } from './reentrancy/enter-or-take.js';
 import { runHolding } from './run-holding.js';
 import { Semaphore, type SemaphoreOptions } from './semaphore/semaphore.js';
+import type { LockStats } from './telemetry/lock-stats.js';
 
 /** A held lock as Redis shows it to everybody. */
 export interface LockState {
@@ -34,6 +43,17 @@ export interface LockState {
   /** How many wait for it; 0 with `nodes`, where nobody queues. */
   readonly waiting: number;
 }
+
+/** What became of a call that may not have run its work. */
+export type TryOutcome<T> =
+  | { readonly ran: true; readonly result: T }
+  | {
+      readonly ran: false;
+      /** The Redis key that was held. */
+      readonly key: string;
+      /** Set when the caller stood in its own way. */
+      readonly nesting: LockNesting | undefined;
+    };
 
 /**
  * Locks on one Redis master: one holder at a time, first come first served, with fencing tokens and a signal when a lock is lost. With `nodes` on a quorum of
@@ -66,11 +86,13 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
   /**
    * Runs `work` while holding a lock, renews it until the work has ended, and releases it, whatever happens.
    *
+   * With `reentrant` it runs under a lock that its own caller holds, see {@link HoldingOptions.reentrant}; without, such a call waits for itself.
+   *
    * A lock that is lost during the work aborts `lock.signal` and makes the call reject, once the work has ended: only the work can stop itself.
    *
    * @param key one {@link Key}, where a flat array is the parts of one key; or several locks as an array of arrays
    * @returns what `work` returned
-   * @throws LockTimeoutError when it was not free within `waitTimeout` · LockLostError · RedisUnavailableError when Redis can't be
+   * @throws LockTimeoutError when it was not free within `waitTimeout` · LockLostError · LockReentryError · RedisUnavailableError when Redis can't be
    *   reached · what `work` threw, which wins over a failing release
    * @example
    * await locks.withLock(['order', id], { waitTimeout: '2s' }, async (lock) => {
@@ -78,9 +100,13 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
    * });
    * @see two EVALSHA when the lock is free, and one every third of the ttl
    */
-  async withLock<T>(key: LockKey, options: LockCallOptions, work: (lock: Lock) => Promise<T>): Promise<T> {
-    const call = this.#resolve(options, 'withLock(options)', { autoExtend: true });
-    return runHolding(await this.#acquire(key, call), work);
+  async withLock<T>(key: LockKey, options: HoldingOptions, work: (lock: Lock) => Promise<T>): Promise<T> {
+    const { clock } = this.#runtime;
+    const startedAt = clock.now();
+    const call = this.#runtime.resolveHoldingCall(options, 'withLock(options)', { autoExtend: true });
+    const outcome = await this.#hold(key, call);
+    if (outcome.lock !== undefined) return runHolding(outcome.lock, work, outcome.reentry);
+    throw new LockTimeoutError(outcome.key, Math.round(clock.now() - startedAt), outcome.holder, outcome.nesting);
   }
 
   /**
@@ -121,13 +147,13 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
    */
   async tryWithLock<T>(
     key: LockKey,
-    options: LockCallOptions,
+    options: HoldingOptions,
     work: (lock: Lock) => Promise<T>,
-  ): Promise<{ readonly ran: true; readonly result: T } | { readonly ran: false; readonly key: string }> {
-    const call = this.#resolve(options, 'tryWithLock(options)', { waitTimeoutMs: 0, autoExtend: true });
-    const outcome = await this.#attempt(key, call);
-    if (outcome.lock === undefined) return { ran: false, key: outcome.key };
-    return { ran: true, result: await runHolding(outcome.lock, work) };
+  ): Promise<TryOutcome<T>> {
+    const fallback = { waitTimeoutMs: 0, autoExtend: true };
+    const outcome = await this.#hold(key, this.#runtime.resolveHoldingCall(options, 'tryWithLock(options)', fallback));
+    if (outcome.lock === undefined) return { ran: false, key: outcome.key, nesting: outcome.nesting };
+    return { ran: true, result: await runHolding(outcome.lock, work, outcome.reentry) };
   }
 
   /**
@@ -196,8 +222,18 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
    * @throws RedisUnavailableError
    * @see one EVALSHA: EXISTS, DEL, or with waiters SET and PUBLISH
    */
-  forceRelease(key: Key): Promise<boolean> {
-    return this.#mutexes.forceRelease(this.#runtime.keysOf(key));
+  async forceRelease(key: Key): Promise<boolean> {
+    const forced = await this.#mutexes.forceRelease(this.#runtime.keysOf(key));
+    if (forced) this.#runtime.telemetry.forced(this.#runtime.nodes.length === 1 ? 'mutex' : 'quorum');
+    return forced;
+  }
+
+  /**
+   * What this service has counted since it was created, in plain numbers. Every lock of the process, one event at a time: `onLockEvent`.
+   * @see no command
+   */
+  stats(): LockStats {
+    return this.#runtime.telemetry.stats();
   }
 
   /**
@@ -255,9 +291,21 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
   }
 
   #attempt(key: LockKey, call: ResolvedLockCall): Promise<AcquireOutcome<HeldLock>> {
+    return this.#mutexes.acquire(this.#locksOf(key), call);
+  }
+
+  async #hold(key: LockKey, call: ResolvedHoldingCall): Promise<HoldOutcome> {
+    const runtime = this.#runtime;
+    const locks = this.#locksOf(key);
+    const keys = locks.map(({ holder }) => holder);
+    if (call.reentrant) return enterOrTake(runtime, keys, call, (left) => this.#mutexes.acquire(locks, left));
+    return asHolding(runtime, keys, await this.#mutexes.acquire(locks, call));
+  }
+
+  #locksOf(key: LockKey): readonly LockKeys[] {
     const locks = listKeys(key).map((single) => this.#runtime.keysOf(single));
     if (locks.length === 0) throw new InvalidKeyError('A lock needs at least one key.');
-    return this.#mutexes.acquire(locks, call);
+    return locks;
   }
 
   #resolve(raw: LockCallOptions, where: string, fallback: Partial<LockCallFallback>): ResolvedLockCall {

@@ -1,10 +1,7 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
-import type { HeldLock } from './held-lock.js';
 import type { Lock } from './lock.js';
 import { isOutOfReach, LockLostError } from './lock.errors.js';
-
-/** Bound to the flow of calls, not to an application: each flow sees only the lock that it runs under. */
-const locks = new AsyncLocalStorage<HeldLock>();
+import { currentFrame, openFrame, runIn, type Reentry } from './reentrancy/frames.js';
+import type { Holding } from './reentrancy/holding.js';
 
 /**
  * The innermost lock that the running code was called under: by `withLock` or `@WithLock`, through any number of calls and awaits.
@@ -14,28 +11,38 @@ const locks = new AsyncLocalStorage<HeldLock>();
  * @example  currentLock()?.assertHeld();
  */
 export function currentLock(): Lock | undefined {
-  const lock = locks.getStore()?.current;
+  const lock = currentFrame()?.lock.current;
   return lock?.isReleased === true ? undefined : lock;
 }
 
 /**
- * Runs work under a lock and releases it, whatever happens. Always waits for the work to end: a lost lock aborts its signal and does no more.
+ * Runs work under a lock and releases it, whatever happens. Always waits for the work to end: a lost lock aborts its signal and does no more. Also waits for
+ * a nested call that runs under the lock and was left behind: the lock is released when nobody is under it any more.
  *
+ * @param reentry lets nested calls run under this lock
  * @returns what the work returned, if the lock was held to its end. When only the release fails for an outage, that still holds, and the lease
  *   lapses by itself.
  * @throws what the work threw; it wins over everything else, except that an `AbortError` of a lost lock is told as LockLostError · LockLostError
  */
-export async function runHolding<L extends HeldLock, T>(lock: L, work: (lock: L) => Promise<T>): Promise<T> {
+export async function runHolding<L extends Holding, T>(
+  lock: L,
+  work: (lock: L) => Promise<T>,
+  reentry?: Reentry,
+): Promise<T> {
+  const frame = openFrame(lock, reentry);
   let result: T;
   try {
-    result = await locks.run(lock, () => work(lock));
+    result = await runIn(frame, () => work(lock));
   } catch (error) {
+    await frame.end();
     const held = await lock.latest();
     const { loss } = held;
     await releaseQuietly(held);
     if (loss !== undefined && isAbort(error)) throw new LockLostError(loss.key, loss.reason, { cause: error });
     throw error;
   }
+  const leftBehind = frame.end();
+  if (leftBehind !== undefined) await leftBehind;
   const held = await lock.latest();
   const { loss } = held;
   const released = await releaseQuietly(held);
@@ -45,7 +52,7 @@ export async function runHolding<L extends HeldLock, T>(lock: L, work: (lock: L)
 }
 
 /** @returns `undefined` when Redis could not be asked */
-async function releaseQuietly(lock: HeldLock): Promise<boolean | undefined> {
+async function releaseQuietly(lock: Holding): Promise<boolean | undefined> {
   try {
     return await lock.release();
   } catch (error) {

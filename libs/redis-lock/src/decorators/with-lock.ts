@@ -8,7 +8,7 @@ import {
 } from '@redstart/redis-core';
 import type { LockKey } from '../keys.js';
 import { LockNotAcquiredError } from '../lock.errors.js';
-import { resolveLockCall, type LockCallOptions } from '../lock.options.js';
+import { resolveHoldingCall, type HoldingOptions, type LockCallOptions } from '../lock.options.js';
 import type { LockService } from '../lock.service.js';
 import { getLockToken } from '../lock.tokens.js';
 
@@ -25,11 +25,16 @@ export interface WithLockOptions extends Pick<LockCallOptions, 'minHold' | 'maxH
    * @default 'wait'
    */
   onLocked?: 'wait' | 'skip' | 'throw';
+  /**
+   * Runs under the lock that the method was called under, when it has all of these keys; nested calls of one call take turns. See `withLock`.
+   * @default false
+   */
+  reentrant?: boolean;
   /** Which RedisLockModule to use. @default 'default' */
   name?: string;
 }
 
-const known = ['ttl', 'waitTimeout', 'minHold', 'maxHold', 'label', 'onLocked', 'name'];
+const known = ['ttl', 'waitTimeout', 'minHold', 'maxHold', 'label', 'reentrant', 'onLocked', 'name'];
 
 /**
  * Runs the method while holding a lock, as {@link LockService.withLock} does.
@@ -50,8 +55,8 @@ export function WithLock<A extends unknown[] = []>(
   checkKnownKeys(options, known, '@WithLock(options)');
   const { name, onLocked: rawOnLocked = 'wait', ...rest } = options;
   const onLocked = checkOneOf(rawOnLocked, '@WithLock(options).onLocked', ['wait', 'skip', 'throw']);
-  const call: LockCallOptions = rest;
-  resolveLockCall(call, { ttlMs: 0, waitTimeoutMs: 0, autoExtend: true, label: undefined }, '@WithLock(options)');
+  const call: HoldingOptions = rest;
+  resolveHoldingCall(call, { ttlMs: 0, waitTimeoutMs: 0, autoExtend: true, label: undefined }, '@WithLock(options)');
   if (name !== undefined) checkText(name, '@WithLock(options).name');
 
   return bindMethod<LockService, A>({
@@ -63,7 +68,7 @@ export function WithLock<A extends unknown[] = []>(
       if (onLocked === 'wait') return locks.withLock(lockKey, call, proceed);
       const outcome = await locks.tryWithLock(lockKey, call, proceed);
       if (outcome.ran) return outcome.result;
-      if (onLocked === 'throw') throw new LockNotAcquiredError(outcome.key, 'held');
+      if (onLocked === 'throw') throw new LockNotAcquiredError(outcome.key, 'held', outcome.nesting);
       return undefined;
     },
   });

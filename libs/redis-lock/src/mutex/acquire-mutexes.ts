@@ -9,6 +9,7 @@ import type { LockRuntime } from '../lock-runtime.js';
 import type { ResolvedLockCall } from '../lock.options.js';
 import { parseOwner } from '../owner.js';
 import { acquireAll } from '../scripts/acquire-all.js';
+import { partOf } from '../telemetry/lock-story.js';
 import { Mutex } from './mutex.js';
 
 /** Takes one lock, or all of several, or none. Everything of one call bears one token. */
@@ -17,11 +18,20 @@ export async function acquireMutexes(
   locks: readonly LockKeys[],
   call: ResolvedLockCall,
 ): Promise<AcquireOutcome<HeldLock>> {
-  const attempt = newAttempt(runtime, call);
-  const parts = inOrder(locks).map((keys) => new Mutex(runtime, keys, attempt.owner, call.ttlMs));
+  const sorted = inOrder(locks);
+  const attempt = newAttempt(runtime, call, sorted.length === 1 ? 'mutex' : 'multi-lock');
+  const parts = sorted.map((keys) => new Mutex(runtime, keys, attempt.owner, call.ttlMs));
   const [first, ...more] = parts;
   if (first === undefined) throw new RangeError('acquireMutexes needs at least one lock.');
-  return more.length === 0 ? contend(runtime, first, attempt, call) : takeAll(runtime, parts, attempt, call);
+  if (more.length === 0) return contend(runtime, first, attempt, call);
+  try {
+    const outcome = await takeAll(runtime, parts, attempt, call);
+    if (outcome.lock === undefined) attempt.story.inVain();
+    return outcome;
+  } catch (error) {
+    attempt.story.failed(error);
+    throw error;
+  }
 }
 
 /** Sorted, so that two calls never wait for each other in a circle, and each key once. */
@@ -81,7 +91,9 @@ async function takeAtOnce(
   const keys = parts.map((part) => part.keys);
   const reply = await acquireAll(runtime, keys, attempt.owner, call.ttlMs);
   if (reply.acquired) return { lock: hold(runtime, parts, attempt, call, reply.fencingToken, sentAt) };
-  if (reply.holder === undefined || attempt.waitUntil > -Infinity) return undefined;
+  if (reply.holder === undefined) return undefined;
+  attempt.story.contended();
+  if (attempt.waitUntil > -Infinity) return undefined;
   return { lock: undefined, key: parts[reply.at]?.key ?? '', holder: parseOwner(reply.holder) };
 }
 
@@ -97,9 +109,10 @@ async function takeOneByOne(
 ): Promise<AcquireOutcome<HeldLock>> {
   const taken: HeldLock[] = [];
   const step = { ...call, autoExtend: true, minHoldMs: 0, maxHoldMs: Infinity };
+  const stepAttempt = { ...attempt, story: partOf(attempt.story) };
   try {
     for (const part of parts) {
-      const outcome = await contend(runtime, part, attempt, step);
+      const outcome = await contend(runtime, part, stepAttempt, step);
       if (outcome.lock === undefined) {
         await rollBack(taken);
         return outcome;
@@ -142,7 +155,7 @@ async function unite(
 function hold(
   runtime: LockRuntime,
   parts: readonly Mutex[],
-  { token }: Attempt,
+  { token, story }: Attempt,
   call: ResolvedLockCall,
   fencingToken: number,
   sentAt: number,
@@ -150,7 +163,7 @@ function hold(
   const { ttlMs, autoExtend } = call;
   const validUntil = leaseEnd(sentAt, ttlMs);
   const limits = holdLimits(runtime, call);
-  return new HeldLock(runtime, { parts, token, fencingToken, ttlMs, validUntil, autoExtend, ...limits });
+  return new HeldLock(runtime, { parts, token, fencingToken, ttlMs, validUntil, autoExtend, story, ...limits });
 }
 
 /** Best effort: what can't be given back now lapses with its lease, and the reason for the roll-back matters more. */

@@ -33,7 +33,7 @@ export class QuorumMutexes implements Mutexes {
 
   async acquire(locks: readonly LockKeys[], call: ResolvedLockCall): Promise<AcquireOutcome<HeldLock>> {
     const sorted = inOrder(locks);
-    const attempt = newAttempt(this.runtime, call);
+    const attempt = newAttempt(this.runtime, call, 'quorum');
     const caller = new Waiter(attempt.owner, sorted[0]?.holder ?? '', '', this.runtime.clock);
     const { signal } = call;
     const onAbort = () => {
@@ -43,7 +43,12 @@ export class QuorumMutexes implements Mutexes {
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
       signal?.throwIfAborted();
-      return await this.#inRounds(sorted, attempt, call, caller);
+      const outcome = await this.#inRounds(sorted, attempt, call, caller);
+      if (outcome.lock === undefined) attempt.story.inVain();
+      return outcome;
+    } catch (error) {
+      attempt.story.failed(error);
+      throw error;
     } finally {
       signal?.removeEventListener('abort', onAbort);
       this.#callers.delete(caller);
@@ -112,6 +117,7 @@ export class QuorumMutexes implements Mutexes {
       const taken = await lease.take(call.ttlMs, fence);
       if (taken.won) return { lock: this.#hold(lease, locks, attempt, call, taken) };
       void lease.giveUp();
+      if (taken.held !== undefined) attempt.story.contended();
       fence = taken.fence;
       silentRounds = taken.late || taken.poll.unreachable ? silentRounds + 1 : 0;
       const again = silentRounds === 1 && (attempt.waitUntil > -Infinity || isUncertain(taken));
@@ -127,7 +133,7 @@ export class QuorumMutexes implements Mutexes {
   #hold(
     lease: QuorumLease,
     locks: readonly LockKeys[],
-    { token }: Attempt,
+    { token, story }: Attempt,
     call: ResolvedLockCall,
     { fencingToken, validUntil }: Extract<Round, { won: true }>,
   ): HeldLock {
@@ -142,6 +148,7 @@ export class QuorumMutexes implements Mutexes {
       ttlMs,
       validUntil,
       autoExtend,
+      story,
       ...limits,
     });
   }

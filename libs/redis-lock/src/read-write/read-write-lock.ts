@@ -57,7 +57,7 @@ export class ReadWriteLock {
    */
   async read(options: LockCallOptions = {}): Promise<Lock> {
     const call = this.#runtime.resolveCall(options, 'read(options)');
-    return inTime(this.#runtime, () => this.#read(newAttempt(this.#runtime, call), call));
+    return inTime(this.#runtime, () => this.#read(newAttempt(this.#runtime, call, 'read'), call));
   }
 
   /**
@@ -72,7 +72,7 @@ export class ReadWriteLock {
    */
   async write(options: LockCallOptions = {}): Promise<WriteLock> {
     const call = this.#runtime.resolveCall(options, 'write(options)');
-    return inTime(this.#runtime, () => this.#write(newAttempt(this.#runtime, call), call));
+    return inTime(this.#runtime, () => this.#write(newAttempt(this.#runtime, call, 'write'), call));
   }
 
   /**
@@ -83,7 +83,7 @@ export class ReadWriteLock {
    */
   async tryRead(options: LockCallOptions = {}): Promise<Lock | null> {
     const call = this.#runtime.resolveCall(options, 'tryRead(options)', { waitTimeoutMs: 0 });
-    const { lock } = await this.#read(newAttempt(this.#runtime, call), call);
+    const { lock } = await this.#read(newAttempt(this.#runtime, call, 'read'), call);
     return lock ?? null;
   }
 
@@ -95,7 +95,7 @@ export class ReadWriteLock {
    */
   async tryWrite(options: LockCallOptions = {}): Promise<WriteLock | null> {
     const call = this.#runtime.resolveCall(options, 'tryWrite(options)', { waitTimeoutMs: 0 });
-    const { lock } = await this.#write(newAttempt(this.#runtime, call), call);
+    const { lock } = await this.#write(newAttempt(this.#runtime, call, 'write'), call);
     return lock ?? null;
   }
 
@@ -107,7 +107,7 @@ export class ReadWriteLock {
    */
   async withRead<T>(options: LockCallOptions, work: (lock: Lock) => Promise<T>): Promise<T> {
     const call = this.#runtime.resolveCall(options, 'withRead(options)', { autoExtend: true });
-    const attempt = newAttempt(this.#runtime, call);
+    const attempt = newAttempt(this.#runtime, call, 'read');
     const lock = await inTime(this.#runtime, () => this.#read(attempt, call));
     return runHoldingSide(this.#runtime, lock, attempt.owner, work);
   }
@@ -126,7 +126,7 @@ export class ReadWriteLock {
    */
   async withWrite<T>(options: LockCallOptions, work: (lock: WriteLock) => Promise<T>): Promise<T> {
     const call = this.#runtime.resolveCall(options, 'withWrite(options)', { autoExtend: true });
-    const attempt = newAttempt(this.#runtime, call);
+    const attempt = newAttempt(this.#runtime, call, 'write');
     const lock = await inTime(this.#runtime, () => this.#write(attempt, call));
     return runHoldingSide(this.#runtime, lock, attempt.owner, work);
   }
@@ -149,7 +149,7 @@ export class ReadWriteLock {
   async #read(attempt: Attempt, call: ResolvedLockCall): Promise<AcquireOutcome<HeldLock>> {
     const { holder: key } = this.#keys;
     const held = sideHeldInFlow(this.#runtime, key);
-    if (held?.side === 'write') throw new LockNestingError(key, 'write', 'read');
+    if (held?.side === 'write') throw refused(attempt, new LockNestingError(key, 'write', 'read'));
     const side = new ReadSide(this.#runtime, this.#keys, attempt.owner, call.ttlMs, held?.owner);
     return contend(this.#runtime, side, attempt, call);
   }
@@ -157,7 +157,7 @@ export class ReadWriteLock {
   async #write(attempt: Attempt, call: ResolvedLockCall): Promise<AcquireOutcome<HeldWriteLock>> {
     const { holder: key } = this.#keys;
     const held = sideHeldInFlow(this.#runtime, key);
-    if (held !== undefined) throw new LockNestingError(key, held.side, 'write');
+    if (held !== undefined) throw refused(attempt, new LockNestingError(key, held.side, 'write'));
     const side = new WriteSide(this.#runtime, this.#keys, attempt.owner, call.ttlMs);
     return contend(
       this.#runtime,
@@ -167,4 +167,9 @@ export class ReadWriteLock {
       (state) => new HeldWriteLock(this.#runtime, this.#keys, attempt.owner, state),
     );
   }
+}
+
+function refused({ story }: Attempt, error: LockNestingError): LockNestingError {
+  story.failed(error);
+  return error;
 }

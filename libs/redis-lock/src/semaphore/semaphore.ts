@@ -123,7 +123,7 @@ export class Semaphore {
   }
 
   #attempt(call: ResolvedLockCall, count: number): Promise<AcquireOutcome<HeldLock>> {
-    const attempt = newAttempt(this.#runtime, call);
+    const attempt = newAttempt(this.#runtime, call, 'semaphore');
     const wanted = { owner: attempt.owner, ttlMs: call.ttlMs, count, limit: this.#limit };
     return contend(this.#runtime, new Permits(this.#runtime, this.#keys, wanted), attempt, call);
   }

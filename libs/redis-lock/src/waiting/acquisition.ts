@@ -3,6 +3,7 @@ import type { AcquireReply, Contender } from '../lease.js';
 import { leaseEnd } from '../lease-time.js';
 import type { LockRuntime } from '../lock-runtime.js';
 import { parseOwner, type LockHolder } from '../owner.js';
+import type { LockStory } from '../telemetry/lock-story.js';
 import type { HandOver, Waiter } from './waiter.js';
 
 export interface AcquisitionRequest {
@@ -10,6 +11,7 @@ export interface AcquisitionRequest {
   /** When to give up waiting, on the runtime's clock. In the past: take the lock at once or not at all. */
   readonly waitUntil: number;
   readonly signal: AbortSignal | undefined;
+  readonly story: LockStory;
 }
 
 export interface Granted {
@@ -110,6 +112,7 @@ export class Acquisition {
           return { fencingToken: reply.fencingToken, validUntil: leaseEnd(askedAt, ttlMs), claimed: false };
         }
         this.#queued = { reply, askedAt };
+        this.request.story.contended();
         return undefined;
       } catch (error) {
         if (!(error instanceof RedisUnavailableError)) throw error;

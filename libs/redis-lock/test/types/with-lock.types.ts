@@ -7,7 +7,7 @@ export class Accepted {
     return Promise.resolve();
   }
 
-  @WithLock('static', { onLocked: 'skip', ttl: '10s', waitTimeout: 0 })
+  @WithLock('static', { onLocked: 'skip', ttl: '10s', waitTimeout: 0, reentrant: true })
   anyArguments(_id: string): Promise<number> {
     return Promise.resolve(1);
   }

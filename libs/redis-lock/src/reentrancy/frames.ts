@@ -1,0 +1,92 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { HeldLock } from '../held-lock.js';
+import type { LockRuntime } from '../lock-runtime.js';
+import type { Holding } from './holding.js';
+import { Turnstile } from './turnstile.js';
+
+/** What a nested call needs to run under a lock that is held already. */
+export interface Reentry {
+  readonly runtime: LockRuntime;
+  /** The lock in Redis. */
+  readonly root: HeldLock;
+}
+
+/**
+ * One call that runs work under a lock. Whatever the work calls, and whatever it leaves behind, sees it as its own.
+ *
+ * - *open*: from the start.
+ * - *ended*: when its work has ended. Nothing new runs under it, and who waits for a turn goes on without it; a nested call under way is waited for.
+ */
+export class Frame {
+  #ended = false;
+  /** Most frames never have a nested call. */
+  #turnstile: Turnstile | undefined;
+
+  constructor(
+    readonly lock: Holding,
+    /** `undefined` for locks that can't be reentered. */
+    readonly reentry: Reentry | undefined,
+    /** The next one around it, whether it has ended or not. */
+    public outer: Frame | undefined,
+  ) {}
+
+  /** The next one around it that has not ended. Leaves out the others for good. */
+  get around(): Frame | undefined {
+    while (this.outer?.ended === true) this.outer = this.outer.outer;
+    return this.outer;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  turnstileOf({ runtime }: Reentry): Turnstile {
+    this.#turnstile ??= new Turnstile(runtime.clock);
+    return this.#turnstile;
+  }
+
+  /** @returns when there is something to wait for */
+  end(): Promise<void> | undefined {
+    this.#ended = true;
+    return this.#turnstile?.close();
+  }
+}
+
+export type ReentrantFrame = Frame & { readonly reentry: Reentry };
+
+/** Bound to the flow of calls, not to an application: each flow sees only the locks that it runs under. */
+const frames = new AsyncLocalStorage<Frame>();
+
+/** The innermost frame that the running code was called in, even if that has ended. */
+export function currentFrame(): Frame | undefined {
+  return frames.getStore();
+}
+
+export function openFrame(lock: Holding, reentry: Reentry | undefined): Frame {
+  const current = frames.getStore();
+  // Ended ones are left out all the way up: of calls that each start the next one and then end, all would be kept in memory for ever.
+  let frame = current;
+  while (frame !== undefined) frame = frame.around;
+  return new Frame(lock, reentry, current?.ended === true ? current.around : current);
+}
+
+export function runIn<T>(frame: Frame, work: () => T): T {
+  return frames.run(frame, work);
+}
+
+/** The innermost frame of this service whose lock has any of these keys and can still be relied on, or was lost meanwhile. */
+export function frameAround(runtime: LockRuntime, keys: readonly string[]): ReentrantFrame | undefined {
+  for (let frame = frames.getStore(); frame !== undefined; frame = frame.around) {
+    if (isOpenFor(runtime, frame) && hasAny(frame, keys)) return frame;
+  }
+  return undefined;
+}
+
+function hasAny({ reentry }: ReentrantFrame, keys: readonly string[]): boolean {
+  return keys.some((key) => reentry.root.keys.includes(key));
+}
+
+function isOpenFor(runtime: LockRuntime, frame: Frame): frame is ReentrantFrame {
+  const { reentry, lock } = frame;
+  return reentry?.runtime === runtime && !frame.ended && !lock.isReleased && !reentry.root.isReleased;
+}
