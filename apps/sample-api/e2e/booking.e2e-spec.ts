@@ -67,6 +67,9 @@ describe('booking a flight', () => {
     );
     expect(await stored('flights:stream:{bookings}')).toHaveLength(1);
     expect((await book()).status).toBe(409);
+    const availability = await json<object>(await fetch(`${address}/flights/${flight.id}/availability`));
+    expect(availability).toMatchObject({ free: 179, taken: 1 });
+    expect(await stored(`flights:availability:{${flight.id}}*`)).toHaveLength(2); // With its fence.
 
     expect(await json<object>(await fetch(`${address}/health`))).toMatchObject({
       status: 'ok',

@@ -89,6 +89,7 @@ describe('reading', () => {
       'There is no booking 00000000-0000-4000-8000-000000000000.',
     ],
     ['/flights/20001/seats', 'There is no flight 20001.'],
+    ['/flights/20001/availability', 'There is no flight 20001.'],
     ['/nowhere', 'Cannot GET /nowhere'],
   ])('answers 404 for %s', async (instance, detail) => {
     expectProblem(await get(instance), { status: 404, instance, detail });
@@ -125,6 +126,7 @@ describe('reading', () => {
     ['/bookings/1', 'id'],
     ['/bookings/1/ticket', 'id'],
     ['/flights/0/seats', 'id'],
+    ['/flights/0/availability', 'id'],
     ['/routes/popular?limit=0', 'limit'],
   ])('answers 400 for %s and names the field', async (path, field) => {
     const refused = await get(path);
@@ -534,6 +536,7 @@ describe('the documentation', () => {
       'get /flights 200 400 503',
       'get /flights/{id} 200 400 404 503',
       'get /flights/{id}/seats 200 400 404 503',
+      'get /flights/{id}/availability 200 400 404 503',
       'get /routes/popular 200 400 503',
       'post /bookings 201 400 404 409 413 415 429 503',
       'get /bookings/{id} 200 400 404 503',
