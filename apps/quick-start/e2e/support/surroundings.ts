@@ -96,8 +96,10 @@ declare const departure: Date;`,
   },
   'libs/redis-lock/README.md': {
     imports: `${nest}
-import { RedisModule } from '@redstart/redis-core';
-import { CronLock, currentLock, LockService, RedisLockModule, WithLock } from '@redstart/redis-lock';`,
+import { RedisConnections, RedisModule } from '@redstart/redis-core';
+import {
+  CronLock, currentLock, defineFencedScript, LockService, onLockEvent, provideNoopLock, RedisLockModule, WithLock,
+} from '@redstart/redis-lock';`,
     blocks: [
       { part: 'file' },
       {
@@ -133,7 +135,24 @@ export interface Reports { build(options: { signal: AbortSignal | undefined }): 
 import type { Logger, OnApplicationBootstrap } from '@nestjs/common';
 export interface Scheduler { logger: Logger; dispatchJobs(options: { signal: AbortSignal; fence: number }): Promise<void> }`,
       },
+      { part: 'members' },
+      {
+        part: 'file',
+        given: `
+interface Report { rows: number }
+export interface Reports { build(id: string): Promise<Report> }`,
+      },
       { part: 'file' },
+      {
+        part: 'statements',
+        given: `
+type Labels = Record<string, string>;
+interface Histogram { observe(labels: Labels, value: number): void }
+declare const waits: Histogram;
+declare const holds: Histogram;
+declare const losses: { inc(labels: Labels): void };`,
+      },
+      { part: 'file', given: 'declare class Payments {}' },
     ],
   },
   'libs/redis-ratelimit/README.md': {
