@@ -13,6 +13,7 @@ import {
   type LockStats,
 } from '../src/index.js';
 import { DrivenHost } from './driven-host.js';
+import { Nodes, startQuorumHost } from './quorum-support.js';
 import { deferred, failureOf, takenOneByOne } from './support.js';
 
 const key = 'shop:lock:{order:42}';
@@ -312,5 +313,98 @@ describeOn(standalone, cluster)('stats() and events', (redis) => {
     );
     expect(stats.lost).toBeGreaterThan(0);
     expect(stats.refused).toBeGreaterThan(0);
+  });
+});
+
+describeOn(standalone)('the events of other locks', (redis) => {
+  const heard = async (locks: LockService, work: () => Promise<unknown>) => {
+    const events: LockEvent[] = [];
+    const stop = onLockEvent((event) => events.push(event));
+    await work();
+    stop();
+    expectBalance(locks.stats());
+    expect(locks.stats()).toMatchObject({ pending: 0, held: 0 });
+    return events.map(({ kind, event }) => `${kind} ${event}`);
+  };
+
+  it('name both sides of a read/write lock, and tell of one that is downgraded as of one lock', async () => {
+    await using host = await DrivenHost.start(redis.connection);
+    const prices = host.locks.readWrite('prices');
+    const told = await heard(host.locks, async () => {
+      await prices.withWrite({}, async (writer) => {
+        expect(await failureOf(prices.read())).toMatchObject({ code: 'LOCK_NESTING' });
+        await writer.downgrade();
+      });
+      await (await prices.read()).release();
+    });
+    expect(told).toEqual([
+      'write attempt',
+      'write acquired',
+      'read attempt',
+      'read failed',
+      'write released',
+      'read attempt',
+      'read acquired',
+      'read released',
+    ]);
+    expect(host.locks.stats()).toMatchObject({ attempts: 3, acquired: 2, released: 2, failed: 1 });
+  });
+
+  it('end when a downgrade fails', async () => {
+    await using host = await DrivenHost.start(redis.connection);
+    const writer = await host.locks.readWrite('prices').write();
+    const told = await heard(host.locks, async () => {
+      await redis.client().del('shop:rwlock:{prices}');
+      expect(await failureOf(writer.downgrade())).toMatchObject({ code: 'LOCK_LOST' });
+    });
+    expect(told).toEqual(['write lost']);
+  });
+
+  it('tell of permits', async () => {
+    await using host = await DrivenHost.start(redis.connection);
+    const bank = host.locks.semaphore('bank', { permits: 2 });
+    const told = await heard(host.locks, () =>
+      bank.withPermit({ permits: 2 }, async () => {
+        expect(await bank.tryAcquire()).toBeNull();
+      }),
+    );
+    expect(told).toEqual([
+      'semaphore attempt',
+      'semaphore acquired',
+      'semaphore attempt',
+      'semaphore contended',
+      'semaphore refused',
+      'semaphore released',
+    ]);
+  });
+
+  it('tell of a quorum, in which nested calls find their outer lock as well', async () => {
+    await using nodes = await Nodes.start(3);
+    await using host = await startQuorumHost(nodes.servers);
+    await using other = await startQuorumHost(nodes.servers);
+    const told = await heard(host.locks, () =>
+      host.locks.withLock('x', {}, async (outer) => {
+        await host.locks.withLock('x', { reentrant: true }, (inner) => {
+          expect(inner.token).toBe(outer.token);
+          return Promise.resolve();
+        });
+        expect(await failureOf(host.locks.withLock('x', { waitTimeout: 1 }, () => Promise.resolve()))).toMatchObject({
+          nesting: 'outer',
+        });
+      }),
+    );
+    expect(told).toEqual([
+      'quorum attempt',
+      'quorum acquired',
+      'quorum reentered',
+      'quorum attempt',
+      'quorum contended',
+      'quorum timeout',
+      'quorum released',
+    ]);
+    const held = await host.locks.acquire('x');
+    const forced = await heard(other.locks, () => other.locks.forceRelease('x'));
+    expect(forced).toEqual(['quorum forced']);
+    expect(await held.release()).toBe(false);
   });
 });

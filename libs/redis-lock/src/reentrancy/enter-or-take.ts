@@ -4,6 +4,7 @@ import { LockReentryError, type LockNesting } from '../lock.errors.js';
 import type { ResolvedHoldingCall } from '../lock.options.js';
 import type { LockRuntime } from '../lock-runtime.js';
 import type { LockHolder } from '../owner.js';
+import type { LockKind } from '../telemetry/lock-events.js';
 import { frameAround, type ReentrantFrame, type Reentry } from './frames.js';
 import type { Holding } from './holding.js';
 import { NestedLock } from './nested-lock.js';
@@ -40,10 +41,14 @@ export async function enterOrTake(
     const lock = await enter(frame, keys, leftMs(), call.signal);
     if (lock === 'timeout') return { lock: undefined, key: keys[0] ?? '', holder: undefined, nesting: 'sibling' };
     if (lock === 'closed') continue; // It has ended meanwhile: the next one around, or Redis.
-    const kind = keys.length === 1 ? 'mutex' : 'multi-lock';
-    runtime.telemetry.reentered(kind, call.label, clock.now() - startedAt);
+    runtime.telemetry.reentered(kindOf(runtime, keys), call.label, clock.now() - startedAt);
     return { lock, reentry: frame.reentry };
   }
+}
+
+function kindOf({ nodes }: LockRuntime, keys: readonly string[]): LockKind {
+  if (nodes.length > 1) return 'quorum';
+  return keys.length === 1 ? 'mutex' : 'multi-lock';
 }
 
 /** What was taken in Redis, as something to nest calls in; or, with `nesting`, whether the call stood in its own way. */
