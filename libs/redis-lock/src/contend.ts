@@ -23,8 +23,9 @@ export function newAttempt(runtime: LockRuntime, call: ResolvedLockCall, kind: L
   const { label, waitTimeoutMs } = call;
   const token = newToken();
   const owner = newOwner(token, runtime.mailbox, label);
-  const waitUntil = waitTimeoutMs === 0 ? -Infinity : runtime.clock.now() + waitTimeoutMs;
-  return { token, owner, waitUntil, story: runtime.telemetry.begin(kind, call) };
+  const now = runtime.clock.now();
+  const waitUntil = waitTimeoutMs === 0 ? -Infinity : now + waitTimeoutMs;
+  return { token, owner, waitUntil, story: runtime.telemetry.begin(kind, call, now) };
 }
 
 /**

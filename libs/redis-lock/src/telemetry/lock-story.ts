@@ -32,7 +32,6 @@ export interface LockStory {
  * - *over*: by `lost`, `released` or `releaseFailed`, whichever comes first. A release after that is told, but not counted.
  */
 export class CallStory implements LockStory {
-  readonly #askedAt: number;
   #acquiredAt: number | undefined;
   #contended = false;
   #over = false;
@@ -42,8 +41,8 @@ export class CallStory implements LockStory {
     private readonly clock: Clock,
     private readonly kind: LockKind,
     private readonly call: ToldCall,
+    private readonly askedAt: number,
   ) {
-    this.#askedAt = clock.now();
     telemetry.counters.add('attempts');
     if (telemetry.heard) this.#publish({ event: 'attempt' });
   }
@@ -59,19 +58,19 @@ export class CallStory implements LockStory {
     const waited = this.call.waitTimeoutMs > 0;
     this.telemetry.counters.add(waited ? 'timeouts' : 'refused');
     if (!this.telemetry.heard) return;
-    this.#publish(waited ? { event: 'timeout', waitedMs: this.clock.now() - this.#askedAt } : { event: 'refused' });
+    this.#publish(waited ? { event: 'timeout', waitedMs: this.clock.now() - this.askedAt } : { event: 'refused' });
   }
 
   failed(error: unknown): void {
     this.telemetry.counters.add('failed');
     if (!this.telemetry.heard) return;
-    this.#publish({ event: 'failed', waitedMs: this.clock.now() - this.#askedAt, reason: this.#reasonOf(error) });
+    this.#publish({ event: 'failed', waitedMs: this.clock.now() - this.askedAt, reason: this.#reasonOf(error) });
   }
 
   acquired(): void {
     if (this.#acquiredAt !== undefined) return; // It goes on as something else.
     this.#acquiredAt = this.clock.now();
-    const waitedMs = this.#acquiredAt - this.#askedAt;
+    const waitedMs = this.#acquiredAt - this.askedAt;
     this.telemetry.counters.add('acquired');
     this.telemetry.counters.add('waitedMs', waitedMs);
     if (this.telemetry.heard) this.#publish({ event: 'acquired', waitedMs });
@@ -110,7 +109,7 @@ export class CallStory implements LockStory {
   }
 
   #end(as: 'lost' | 'released' | 'releaseFailed'): number {
-    const heldMs = this.clock.now() - (this.#acquiredAt ?? this.#askedAt);
+    const heldMs = this.clock.now() - (this.#acquiredAt ?? this.askedAt);
     if (this.#over) return heldMs;
     this.#over = true;
     this.telemetry.counters.add(as);

@@ -26,8 +26,8 @@ export class LockTelemetry {
   }
 
   /** A call asks for a lock. What becomes of it goes to the story. */
-  begin(kind: LockKind, call: ToldCall): LockStory {
-    return new CallStory(this, this.clock, kind, call);
+  begin(kind: LockKind, call: ToldCall, askedAt: number): LockStory {
+    return new CallStory(this, this.clock, kind, call, askedAt);
   }
 
   forced(kind: LockKind): void {
