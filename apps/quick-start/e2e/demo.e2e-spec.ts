@@ -48,18 +48,22 @@ describe('npm run demo', () => {
       code: 0,
       output: expect.stringMatching(/^Everything that should happen has happened\.$/m) as string,
     });
-    for (const scene of ['searching', 'reading', 'booking', 'outage', 'tickets']) {
+    for (const scene of ['searching', 'reading', 'rush', 'booking', 'outage', 'tickets']) {
       expect(demo.output).toMatch(new RegExp(`^${scene} +\\d`, 'm'));
     }
     for (const [library, did] of [
       ['redis-cache', 'hits'],
       ['redis-ratelimit', 'searches let through'],
       ['redis-lock', 'seats that several wanted at once'],
-      ['redis-streams', 'bookings published'],
+      ['redis-streams', 'messages published'],
       ['redis-core', 'operations'],
     ]) {
       expect(demo.output).toMatch(new RegExp(`^${String(library)} +${String(did)}.* [1-9][\\d,]*$`, 'm'));
     }
+    for (const did of ['loads', 'waits', 'searches denied', 'refused: somebody else']) {
+      expect(demo.output).toMatch(new RegExp(`^.* ${did}.* [1-9][\\d,]*$`, 'm'));
+    }
+    expect(demo.output).toMatch(/^ +retries: .* [\d,]+$/m); // None, when nothing has failed.
     expect(demo.output).not.toContain('\u001B');
     expect(processes()).toEqual([]);
     expect(folders()).toEqual([]);
