@@ -28,7 +28,6 @@ import {
   type ResolvedLockOptions,
 } from './lock.options.js';
 import { Extensions } from './mutex/extensions.js';
-import { Uncontended } from './mutex/uncontended.js';
 import { newMailbox } from './owner.js';
 import { LockTelemetry } from './telemetry/lock-telemetry.js';
 import { WaitingRoom } from './waiting/waiting-room.js';
@@ -53,7 +52,6 @@ export class LockRuntime {
     },
   };
   readonly extensions = new Extensions(this);
-  readonly uncontended = new Uncontended(this);
   /** Of a quorum: each with a connection of its own, this one the first. Otherwise it is the only one. */
   readonly nodes: readonly LockRuntime[];
   readonly #logger = new Logger('RedisLock');

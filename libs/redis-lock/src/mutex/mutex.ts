@@ -9,8 +9,6 @@ import { release } from '../scripts/release.js';
 export class Mutex implements Contender {
   readonly key: string;
   readonly channel: string;
-  /** Whoever has asked before may stand in the queue, or hold it already: that needs the whole script. */
-  #asked = false;
 
   constructor(
     private readonly runtime: LockRuntime,
@@ -24,11 +22,6 @@ export class Mutex implements Contender {
 
   /** @param leastFence the fencing token is to be at least this, for locks that are taken together */
   acquire(queue: boolean, leastFence = 0): Promise<AcquireReply> {
-    const isFirst = !this.#asked && leastFence === 0;
-    this.#asked = true;
-    if (isFirst) {
-      return this.runtime.uncontended.acquire({ keys: this.keys, owner: this.owner, ttlMs: this.ttlMs, queue });
-    }
     return acquire(this.runtime, this.keys, { owner: this.owner, ttlMs: this.ttlMs, queue, leastFence });
   }
 
@@ -37,9 +30,6 @@ export class Mutex implements Contender {
   }
 
   release(keepMs: number): Promise<boolean> {
-    if (keepMs === 0) {
-      return this.runtime.uncontended.release({ keys: this.keys, owner: this.owner, ttlMs: this.ttlMs });
-    }
     return release(this.runtime, this.keys, this.owner, this.ttlMs, keepMs);
   }
 
