@@ -114,7 +114,7 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
    *
    * Safe against lost replies: every attempt of a call bears the same token, and a call that fails leaves nothing behind.
    *
-   * @param key one {@link Key}, where a flat array is the parts of one key; or several locks as an array of arrays, which are taken one by one in sorted order,
+   * @param key one {@link Key}, where a flat array is the parts of one key; or several locks as an array of arrays, which are taken at once where they share a slot and are free, else one by one in sorted order,
    *   all or none
    * @returns the lock. Release it, or let `await using` do so; it isn't renewed unless `autoExtend` says so
    * @throws LockTimeoutError when it was not free within `waitTimeout` · LockNotAcquiredError when the application shuts down meanwhile · the

@@ -1,6 +1,6 @@
 import type { Lock } from './lock.js';
 import { isOutOfReach, LockLostError } from './lock.errors.js';
-import { currentFrame, openFrame, runIn, type Reentry } from './reentrancy/frames.js';
+import { currentFrame, openFrame, runIn, type Frame, type Reentry } from './reentrancy/frames.js';
 import type { Holding } from './reentrancy/holding.js';
 
 /**
@@ -11,7 +11,7 @@ import type { Holding } from './reentrancy/holding.js';
  * @example  currentLock()?.assertHeld();
  */
 export function currentLock(): Lock | undefined {
-  const lock = currentFrame()?.lock.current;
+  const lock = currentFrame()?.lock?.current;
   return lock?.isReleased === true ? undefined : lock;
 }
 
@@ -30,6 +30,14 @@ export async function runHolding<L extends Holding, T>(
   reentry?: Reentry,
 ): Promise<T> {
   const frame = openFrame(lock, reentry);
+  try {
+    return await runInFrame(frame, lock, work);
+  } finally {
+    frame.forget();
+  }
+}
+
+async function runInFrame<L extends Holding, T>(frame: Frame, lock: L, work: (lock: L) => Promise<T>): Promise<T> {
   let result: T;
   try {
     result = await runIn(frame, () => work(lock));

@@ -75,6 +75,33 @@ describeOn(standalone, cluster)('the deadline of a lock', (redis) => {
     expect(await redis.client().pttl('shop:lock:{order:42}')).toBeGreaterThan(19_000);
   });
 
+  it.each([
+    ['one lock', 'lock.acquire', 'order:42'],
+    ['several locks', 'lock.acquire-all', [['a'], ['b']]],
+  ])(
+    'is never over when a lock is given out: a late answer is asked for again, of %s',
+    async (_, operation, subject) => {
+      host.onCall(operation, async (send, nth) => {
+        const answer = await send();
+        if (nth === 1) host.clock.advance(9_000); // The event loop stood still.
+        return answer;
+      });
+      const lock = await host.locks.acquire(subject, { ttl: '10s' });
+      expect(lock.remainingMs).toBeGreaterThan(9_000);
+      expect(await lock.release()).toBe(true);
+    },
+  );
+
+  it('of a lock whose every answer comes late is an outage, and leaves nothing behind', async () => {
+    slowAnswers('lock.acquire', 9_000);
+    const failure = await failureOf(host.locks.tryAcquire('order:42', { ttl: '10s' }));
+    expect(failure).toMatchObject({ code: 'REDIS_UNAVAILABLE', outcome: 'unknown' });
+    expect(failure.message).toContain('Raise ttl');
+    await eventually(async () => {
+      expect(await redis.client().exists('shop:lock:{order:42}')).toBe(0);
+    });
+  });
+
   it('of several locks is counted from when the last of them were asked for', async () => {
     await takenOneByOne(redis.client(), 'a');
     host.onCall('lock.acquire', async (send, nth) => {

@@ -2,7 +2,7 @@ import { RedisUnavailableError } from '@redstart/redis-core';
 import { describeOn, eventually, standalone } from '@redstart/redis-testing';
 import { WaitingRoom } from '../src/waiting/waiting-room.js';
 import { DrivenHost } from './driven-host.js';
-import { failureOf, startHost, watch, type Host } from './support.js';
+import { failureOf, startHost, takenOneByOne, watch, type Host } from './support.js';
 
 const key = 'shop:lock:{order:42}';
 const stranger = `${'d'.repeat(22)}dead-host:1:abcdefgh`;
@@ -162,6 +162,16 @@ describeOn(standalone)('when Redis', (redis) => {
     await host.clock.advanceAsync(30_000);
     expect(host.calls.get('lock.give-up')).toBe(tries);
     expect(host.clock.pending).toBe(0);
+  });
+
+  it.each([
+    ['nobody waits', async () => Promise.resolve()],
+    ['a dead one stands in the queue', () => takenOneByOne(redis.client(), 'order:42')],
+  ])('has a counter of another type, the lock is refused and stays free, when %s', async (_, prepare) => {
+    await prepare();
+    await redis.client().rpush('shop:lock:{order:42}:fence', 'a list');
+    expect(await failureOf(host.locks.tryAcquire('order:42'))).toMatchObject({ reason: 'WRONGTYPE' });
+    expect(await redis.client().exists('shop:lock:{order:42}')).toBe(0);
   });
 
   describe('has a channel for each lock, as a Cluster does, it', () => {

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import 'reflect-metadata';
 import { Inject, Injectable } from '@nestjs/common';
 import { describeOn, cluster, eventually, sentinel, standalone } from '@redstart/redis-testing';
@@ -341,6 +343,36 @@ describeOn(standalone)('nested calls of one call', (redis) => {
     );
   });
 
+  it.each([
+    ['withLock', (at: number, work: (lock: Lock) => Promise<void>) => host.locks.withLock(['job', at], {}, work)],
+    [
+      'withWrite',
+      (at: number, work: (lock: Lock) => Promise<void>) => host.locks.readWrite(['job', at]).withWrite({}, work),
+    ],
+  ])('keep no lock in memory that has been released, though its work has begun the next one: %s', async (_, run) => {
+    const locks: WeakRef<Lock>[] = [];
+    const [last, seen] = [deferred(), deferred()];
+    const next = async (left: number): Promise<void> => {
+      await run(left, async (lock) => {
+        locks.push(new WeakRef(lock));
+        if (left > 0) {
+          setImmediate(() => void next(left - 1)); // In the flow of calls of this one, and after it.
+          return;
+        }
+        last.resolve();
+        await seen.promise;
+      });
+    };
+    await next(50);
+    await last.promise;
+    await eventually(() => {
+      collectGarbage();
+      expect(locks.filter((lock) => lock.deref() !== undefined).length).toBeLessThan(10);
+    });
+    seen.resolve();
+    expect(locks).toHaveLength(51);
+  });
+
   it('are forgotten when they have ended: calls that overlap with the next one for ever make no chain', async () => {
     const depth = () => {
       let count = 0;
@@ -401,3 +433,9 @@ describeOn(standalone)('a nested call without `reentrant`', (redis) => {
     await expect(host.locks.acquire('x', { reentrant: true } as object)).rejects.toThrow(/reentrant.*not an option/);
   });
 });
+
+/** Full and at once, as `node --expose-gc` allows. */
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc');
+  (runInNewContext('gc') as () => void)();
+}

@@ -3,7 +3,7 @@ import { contend, holdLimits, newAttempt, type Attempt } from '../contend.js';
 import { HeldLock } from '../held-lock.js';
 import type { LockKeys } from '../keys.js';
 import type { AcquireOutcome } from '../lease.js';
-import { leaseEnd } from '../lease-time.js';
+import { isWorthHaving, leaseEnd, tooLate } from '../lease-time.js';
 import { LockLostError } from '../lock.errors.js';
 import type { LockRuntime } from '../lock-runtime.js';
 import type { ResolvedLockCall } from '../lock.options.js';
@@ -90,6 +90,9 @@ async function takeAtOnce(
   const sentAt = runtime.clock.now();
   const keys = parts.map((part) => part.keys);
   const reply = await acquireAll(runtime, keys, attempt.owner, call.ttlMs);
+  if (reply.acquired && !isWorthHaving(leaseEnd(sentAt, call.ttlMs) - runtime.clock.now(), call.ttlMs)) {
+    throw tooLate(parts[0]?.key ?? '', call.ttlMs);
+  }
   if (reply.acquired) return { lock: hold(runtime, parts, attempt, call, reply.fencingToken, sentAt) };
   if (reply.holder === undefined) return undefined;
   attempt.story.contended();

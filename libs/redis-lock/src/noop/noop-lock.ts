@@ -93,9 +93,9 @@ export class NoopLock implements Holding {
     this.#released = true;
   }
 
-  /** The end of a term. */
+  /** The end of a term, also by a release. */
   abort(reason: LockLossReason): void {
-    if (!this.isHeld) return;
+    if (this.#loss !== undefined) return;
     this.#loss = new LockLostError(this.key, reason);
     this.#abort.abort(this.#loss);
   }

@@ -18,17 +18,31 @@ export interface Reentry {
  * - *ended*: when its work has ended. Nothing new runs under it, and who waits for a turn goes on without it; a nested call under way is waited for.
  */
 export class Frame {
+  #lock: Holding | undefined;
+  #reentry: Reentry | undefined;
   #ended = false;
   /** Most frames never have a nested call. */
   #turnstile: Turnstile | undefined;
 
   constructor(
-    readonly lock: Holding,
-    /** `undefined` for locks that can't be reentered. */
-    readonly reentry: Reentry | undefined,
+    lock: Holding,
+    reentry: Reentry | undefined,
     /** The next one around it, whether it has ended or not. */
     public outer: Frame | undefined,
-  ) {}
+  ) {
+    this.#lock = lock;
+    this.#reentry = reentry;
+  }
+
+  /** `undefined` when it is over. */
+  get lock(): Holding | undefined {
+    return this.#lock;
+  }
+
+  /** `undefined` for locks that can't be reentered, and when it is over. */
+  get reentry(): Reentry | undefined {
+    return this.#reentry;
+  }
 
   /** The next one around it that has not ended. Leaves out the others for good. */
   get around(): Frame | undefined {
@@ -50,9 +64,18 @@ export class Frame {
     this.#ended = true;
     return this.#turnstile?.close();
   }
+
+  /**
+   * The lock is released: what work has left behind keeps the frame, and must not keep the lock. The lock keeps the flow of calls that it was taken in, so of calls
+   * that each start the next one all would be kept in memory for ever.
+   */
+  forget(): void {
+    this.#lock = undefined;
+    this.#reentry = undefined;
+  }
 }
 
-export type ReentrantFrame = Frame & { readonly reentry: Reentry };
+export type ReentrantFrame = Frame & { readonly lock: Holding; readonly reentry: Reentry };
 
 /** Bound to the flow of calls, not to an application: each flow sees only the locks that it runs under. */
 const frames = new AsyncLocalStorage<Frame>();
@@ -88,5 +111,6 @@ function hasAny({ reentry }: ReentrantFrame, keys: readonly string[]): boolean {
 
 function isOpenFor(runtime: LockRuntime, frame: Frame): frame is ReentrantFrame {
   const { reentry, lock } = frame;
-  return reentry?.runtime === runtime && !frame.ended && !lock.isReleased && !reentry.root.isReleased;
+  if (lock === undefined || reentry?.runtime !== runtime) return false;
+  return !frame.ended && !lock.isReleased && !reentry.root.isReleased;
 }

@@ -46,7 +46,6 @@ export const acquireScript = defineScript<AcquireReply>({
     local owner, ttlMs = ARGV[1], ARGV[2]
     local holder = redis.call('GET', KEYS[1])
     if not holder and ARGV[5] == '0' and redis.call('EXISTS', KEYS[3]) == 0 then
-      redis.call('SET', KEYS[1], owner, 'PX', ttlMs)
       local time = redis.call('TIME')
       local us = time[1] .. string.sub('00000' .. time[2], -6)
       local last = redis.call('SET', KEYS[2], us, 'PX', '${fenceLifetimeMs}', 'GET')
@@ -54,6 +53,8 @@ export const acquireScript = defineScript<AcquireReply>({
       if fence ~= tonumber(us) then
         redis.call('SET', KEYS[2], string.format('%.0f', fence), 'PX', '${fenceLifetimeMs}')
       end
+      -- Last: a counter of another type must not leave a lock behind that nobody holds.
+      redis.call('SET', KEYS[1], owner, 'PX', ttlMs)
       return { 1, fence }
     end
 
@@ -71,8 +72,9 @@ export const acquireScript = defineScript<AcquireReply>({
     if not holder then
       holder = handOff(owner)
       if not holder then
+        local fence = mint(leastFence)
         redis.call('SET', KEYS[1], owner, 'PX', ttlMs)
-        return { 1, mint(leastFence) }
+        return { 1, fence }
       end
     end
 

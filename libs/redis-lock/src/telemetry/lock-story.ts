@@ -1,5 +1,5 @@
-import { RedisUnavailableError, type Clock } from '@redstart/redis-core';
-import { LockLostError, LockNotAcquiredError, type LockLossReason } from '../lock.errors.js';
+import type { Clock } from '@redstart/redis-core';
+import { isOutOfReach, LockLostError, LockNotAcquiredError, type LockLossReason } from '../lock.errors.js';
 import type { ResolvedLockCall } from '../lock.options.js';
 import type { LockFailure, LockHappening, LockKind } from './lock-events.js';
 import type { LockTelemetry } from './lock-telemetry.js';
@@ -102,7 +102,7 @@ export class CallStory implements LockStory {
   }
 
   #reasonOf(error: unknown): LockFailure {
-    if (error instanceof RedisUnavailableError) return 'unavailable';
+    if (isOutOfReach(error)) return 'unavailable';
     if (error instanceof LockNotAcquiredError) return 'shutdown';
     if (error instanceof LockLostError) return 'lost';
     return this.call.signal?.aborted === true ? 'aborted' : 'error';

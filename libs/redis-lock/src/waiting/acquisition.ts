@@ -1,6 +1,6 @@
 import { RedisUnavailableError } from '@redstart/redis-core';
 import type { AcquireReply, Contender } from '../lease.js';
-import { leaseEnd } from '../lease-time.js';
+import { isWorthHaving, leaseEnd, tooLate } from '../lease-time.js';
 import type { LockRuntime } from '../lock-runtime.js';
 import { parseOwner, type LockHolder } from '../owner.js';
 import type { LockStory } from '../telemetry/lock-story.js';
@@ -102,14 +102,23 @@ export class Acquisition {
   async #ask(): Promise<Granted | undefined> {
     const { clock } = this.runtime;
     const { ttlMs } = this.request;
-    const silentSince = clock.now();
+    let silentSince = clock.now();
+    let askedAgain = false;
     for (let pauseMs = shortestPauseMs; ; pauseMs = Math.min(pauseMs * 2, 500)) {
       const askedAt = clock.now();
       try {
         this.#waiter.startLooking();
         const reply = await this.contender.acquire(this.#waits);
         if (reply.acquired) {
-          return { fencingToken: reply.fencingToken, validUntil: leaseEnd(askedAt, ttlMs), claimed: false };
+          const validUntil = leaseEnd(askedAt, ttlMs);
+          if (isWorthHaving(validUntil - clock.now(), ttlMs)) {
+            return { fencingToken: reply.fencingToken, validUntil, claimed: false };
+          }
+          this.#unanswered = true;
+          if (askedAgain) throw tooLate(this.contender.key, ttlMs);
+          askedAgain = true; // The event loop stood still, or Redis did: the same owner gets a full lease.
+          silentSince = clock.now();
+          continue;
         }
         this.#queued = { reply, askedAt };
         this.request.story.contended();
