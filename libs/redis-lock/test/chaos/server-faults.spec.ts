@@ -60,6 +60,7 @@ describe('chaos: server', () => {
   fault('Redis restarted empty', { times: 2 }, async (contest) => {
     const { holder } = await contest.standstill();
     const restartedAt = machineNow();
+    await contest.nobodyListens();
     await contest.forgets('forgot', () => server.restart());
     await arena.watch(contest.terms.key);
     await contest.loss(holder, restartedAt);
