@@ -1,10 +1,16 @@
+import type { Limit } from './algorithms/algorithms.js';
+
 /** What one limit of a policy says. */
 export interface LimitDecision {
   /** The policy's name; with several limits the window follows, as in `login/1m`. What the header fields show. */
   readonly name: string;
+  readonly kind: Limit['kind'];
   readonly allowed: boolean;
-  /** How much the limit admits per window. */
+  /** Denied because the subject is blocked, whatever is left. */
+  readonly blocked: boolean;
+  /** How much the limit admits per window: of a bucket all it holds, of a concurrency the number of slots. */
   readonly limit: number;
+  /** The window; of a bucket the time in which it fills up, of a concurrency the lease. */
   readonly windowMs: number;
   /** How much could be taken now, after this decision. */
   readonly remaining: number;
@@ -14,19 +20,23 @@ export interface LimitDecision {
   readonly resetAfterMs: number;
 }
 
-/** What was charged, and where. */
+/** What was charged, and where; for {@link RateLimitService.refund}. Plain data: it may be stored and sent. */
 export interface RateLimitReceipt {
   readonly policy: string;
   readonly cost: number;
-  /** One per limit: the Redis key, and the bucket that holds the charge. */
-  readonly charges: readonly { readonly key: string; readonly mark: number }[];
+  /** When, in microseconds of the Redis server. */
+  readonly atUs: number;
+  /** One per limit: its Redis key, and where in it the charge stands. */
+  readonly charges: readonly { readonly key: string; readonly part: string; readonly mark: number }[];
 }
 
 /** Whether a call may go on. Times are milliseconds from now. */
 export interface RateLimitDecision {
   readonly policy: string;
-  /** True when every limit of the policy admits the call. */
+  /** True when every limit of the policy admits the call, or the policy does not enforce. */
   readonly allowed: boolean;
+  /** False for a policy with `enforce: false`: then the limits say what it would have been. */
+  readonly enforced: boolean;
   /** The limit that matters: the one to wait for longest when denied, the one with the least left otherwise. */
   readonly limit: number;
   readonly remaining: number;
@@ -44,18 +54,19 @@ export interface RateLimitDecision {
 
 /** The decision of a policy out of those of its limits. */
 export function combine(
-  policy: string,
+  { name, enforce }: { readonly name: string; readonly enforce: boolean },
   limits: readonly LimitDecision[],
   decidedBy: RateLimitDecision['decidedBy'],
   receipt: RateLimitReceipt | undefined,
 ): RateLimitDecision {
   const tightest = limits.reduce((worst, row) => (isTighter(row, worst) ? row : worst));
   return Object.freeze({
-    policy,
-    allowed: tightest.allowed,
+    policy: name,
+    allowed: tightest.allowed || !enforce,
+    enforced: enforce,
     limit: tightest.limit,
     remaining: tightest.remaining,
-    retryAfterMs: tightest.retryAfterMs,
+    retryAfterMs: enforce ? tightest.retryAfterMs : 0,
     resetAfterMs: Math.max(...limits.map((row) => row.resetAfterMs)),
     receipt,
     limits: Object.freeze(limits),

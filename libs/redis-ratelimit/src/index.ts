@@ -4,16 +4,32 @@ export {
   type RateLimitModuleOptions,
 } from './ratelimit.module.js';
 export type { RateLimitOptions } from './ratelimit.options.js';
-export { RateLimitService, type ConsumeOptions, type RateLimitCheck } from './ratelimit.service.js';
+export { RateLimitService, type ConsumeOptions, type RateLimitCheck, type WaitOptions } from './ratelimit.service.js';
 export { getRateLimitToken, InjectRateLimit } from './ratelimit.tokens.js';
-export { RateLimitExceededError, RateLimitKeyMissingError, UnknownPolicyError } from './ratelimit.errors.js';
+export {
+  RateLimitExceededError,
+  RateLimitKeyMissingError,
+  SlotLostError,
+  UnknownPolicyError,
+} from './ratelimit.errors.js';
+export type { Slot } from './slots/slot.js';
 export type { LimitDecision, RateLimitDecision, RateLimitReceipt } from './decision.js';
 
 export { createPolicies, type Policies, type PolicyName } from './policies/create-policies.js';
-export { slidingWindow, type SlidingWindow, type SlidingWindowOptions } from './policies/sliding-window.js';
-export { all, type All, type AllOptions } from './policies/all.js';
-export type { OnError } from './policies/on-error.js';
-export type { Limit, RateLimitPolicy } from './policies/policy.js';
+export { all, type All } from './policies/all.js';
+export type { OnError, PolicyOptions } from './policies/policy-options.js';
+export type { RateLimitPolicy } from './policies/policy.js';
+export type { Limit } from './algorithms/algorithms.js';
+export { concurrency, type Concurrency, type ConcurrencyOptions } from './algorithms/concurrency/concurrency.js';
+export { fixedWindow, type FixedWindow, type FixedWindowOptions } from './algorithms/fixed-window/fixed-window.js';
+export { gcra, type Gcra, type GcraOptions } from './algorithms/gcra/gcra.js';
+export { slidingLog, type SlidingLog, type SlidingLogOptions } from './algorithms/sliding-log/sliding-log.js';
+export {
+  slidingWindow,
+  type SlidingWindow,
+  type SlidingWindowOptions,
+} from './algorithms/sliding-window/sliding-window.js';
+export { tokenBucket, type TokenBucket, type TokenBucketOptions } from './algorithms/token-bucket/token-bucket.js';
 
 export { RateLimit, SkipRateLimit, type RateLimitDecoratorOptions } from './decorators/rate-limit.decorator.js';
 export { LimitCalls, type LimitCallsOptions } from './decorators/limit-calls.decorator.js';

@@ -3,11 +3,24 @@ import type { CompiledLimit } from './policies/policy.js';
 
 /**
  * Every Redis key of redis-ratelimit. One subject = one hash tag, so that all limits on it, of whatever policy, can be decided in one script.
- *
- * @returns the key of a limit, shop:ratelimit:{user:42}:api:sw-60000-10
- *   HASH  bucket number -> cost taken in it, PX = window + 2 buckets
  */
-export function limitKeys(space: KeySpace, subject: Key): (limit: CompiledLimit) => string {
+export function limitKeys(space: KeySpace, subject: Key) {
   const at = space.tagged('ratelimit', subject);
-  return ({ part }) => at(part);
+  return {
+    /**
+     * The state of a limit, PX = until nothing is counted any more: shop:ratelimit:{user:42}:api:sw-60000-10
+     *
+     * - sw     HASH    sliding window
+     * - sl     ZSET    sliding log
+     * - fw     STRING  fixed window
+     * - tb     STRING  token bucket
+     * - gcra   STRING  GCRA
+     * - slots  ZSET    calls under way
+     *
+     * What stands in each is told where its algorithm is.
+     */
+    state: ({ part }: CompiledLimit) => at(part),
+    /** STRING  the answer to an `exact` call, PX = 1 minute */
+    memory: (call: string) => at(`call:${call}`),
+  };
 }

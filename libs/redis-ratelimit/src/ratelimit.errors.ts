@@ -88,3 +88,20 @@ export class RateLimitKeyMissingError extends RedstartError {
     return { status: 403, title: 'Forbidden', detail: 'The request does not say who is asking.' };
   }
 }
+
+/** A slot of a concurrency limit was lost while its call was under way: somebody else may have it. The reason of its signal. */
+export class SlotLostError extends RedstartError {
+  readonly code = 'RATE_LIMIT_SLOT_LOST';
+
+  constructor(
+    readonly policy: string,
+    /** `gone`: Redis has forgotten it. `expired`: it could not be renewed in time. */
+    readonly reason: 'gone' | 'expired',
+  ) {
+    super(
+      `A slot of rate limit "${policy}" was lost: ` +
+        (reason === 'gone' ? 'Redis does not know it any more.' : 'it could not be renewed before its lease lapsed.') +
+        ' The limit may be exceeded until the call ends; stop it when its signal aborts.',
+    );
+  }
+}

@@ -9,7 +9,7 @@ import {
 } from '@redstart/redis-core';
 import { by, type RequestKey } from './http/by.js';
 import { createPolicies, type Policies } from './policies/create-policies.js';
-import { checkOnError, type OnError } from './policies/on-error.js';
+import { checkOnError, type OnError } from './policies/policy-options.js';
 import { PolicyBook } from './policies/policy-book.js';
 
 /** Options of `RedisRateLimitModule.forRoot`. */

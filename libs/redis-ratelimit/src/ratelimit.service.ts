@@ -1,20 +1,35 @@
+import { randomUUID } from 'node:crypto';
 import {
   checkInteger,
   checkKnownKeys,
+  durationMs,
   encodeSubject,
   OptionsError,
+  type Duration,
   type Key,
   type RedisConnection,
 } from '@redstart/redis-core';
-import { Decider } from './decider.js';
-import type { RateLimitDecision } from './decision.js';
+import { Amender } from './amending/amender.js';
+import { Decider, type Decided, type SubjectCharge } from './deciding/decider.js';
+import { JointDecision } from './deciding/joint-decision.js';
+import type { RateLimitDecision, RateLimitReceipt } from './decision.js';
 import type { PolicyReference } from './policies/policy-book.js';
 import type { CompiledPolicy } from './policies/policy.js';
 import type { ResolvedRateLimitOptions } from './ratelimit.options.js';
+import { HeldSlot, type Slot } from './slots/slot.js';
+import { SlotKeeper } from './slots/slot-keeper.js';
+import { WaitLines, type Attempt } from './waiting/wait-lines.js';
 
 export interface ConsumeOptions {
   /** Units to take, an integer from 0 to 2^31; 0 looks without taking. @default 1 */
   cost?: number;
+}
+
+export interface WaitOptions extends ConsumeOptions {
+  /** How long to wait at most. @default '10s' for `wait`, 0 for `acquire` and `run` */
+  maxWait?: Duration;
+  /** Ends the wait; its reason is what is thrown. */
+  signal?: AbortSignal;
 }
 
 /** One entry of {@link RateLimitService.check}. */
@@ -30,7 +45,21 @@ export interface ReferencedCheck {
   readonly cost: number;
 }
 
+/**
+ * What became of a call that has asked for all it needs at once.
+ * @internal
+ */
+export interface Admission {
+  readonly decisions: readonly RateLimitDecision[];
+  /** The first one that denies; nothing was charged then. */
+  readonly denial: RateLimitDecision | undefined;
+  /** The slots that the call holds; aborts when one is lost. */
+  readonly slot: Slot | undefined;
+}
+
 const largestCost = 2 ** 31;
+/** Slots come back without notice from other processes: who waits for one looks so often. */
+const slotPollMs = 100;
 
 /**
  * Rate limits, exact over all processes that share the Redis: what the decorators and the guard call too.
@@ -41,11 +70,20 @@ const largestCost = 2 ** 31;
 export class RateLimitService<Name extends string = string> {
   /** @internal */
   readonly options: ResolvedRateLimitOptions;
-  readonly #decider: Decider;
+  readonly #connection: RedisConnection;
+  readonly #joint: JointDecision;
+  readonly #amender: Amender;
+  readonly #keeper: SlotKeeper;
+  readonly #lines: WaitLines;
 
   constructor(connection: RedisConnection, options: ResolvedRateLimitOptions) {
     this.options = options;
-    this.#decider = new Decider(connection, options);
+    this.#connection = connection;
+    const decider = new Decider(connection, options);
+    this.#amender = new Amender(connection, options, decider.local);
+    this.#keeper = new SlotKeeper(connection, decider.local, options.budgetMs);
+    this.#joint = new JointDecision(connection, decider, this.#keeper, (receipt) => this.#amender.refund(receipt));
+    this.#lines = new WaitLines(connection.clock);
   }
 
   /**
@@ -55,87 +93,243 @@ export class RateLimitService<Name extends string = string> {
    *
    * @param key whom it is counted for. The decorators' `by.user()` counts for `['user', id]`.
    * @returns the decision; times are milliseconds
-   * @throws UnknownPolicyError · OptionsError for a wrong cost · RedisUnavailableError under `onError: 'closed'`
+   * @throws UnknownPolicyError · OptionsError for a wrong cost, or a policy with a concurrency limit · RedisUnavailableError under `onError: 'closed'`
    * @example  const { allowed, retryAfterMs } = await limiter.consume('api', ['user', user.id]);
-   * @see      one EVALSHA: TIME, HGETALL; when allowed HINCRBY, HDEL, PEXPIRE
+   * @see      one EVALSHA; calls of one tick share it
    */
-  consume(policy: Name, key: Key, options: ConsumeOptions = {}): Promise<RateLimitDecision> {
-    return this.#one(policy, key, options, true);
+  async consume(policy: Name, key: Key, options: ConsumeOptions = {}): Promise<RateLimitDecision> {
+    checkKnownKeys(options, ['cost'], 'consume');
+    const compiled = withoutSlots(this.options.policies.get(policy), 'consume');
+    return only(await this.#joint.decide([chargeOf(compiled, key, options)], true));
   }
 
   /**
    * Says what {@link consume} would say, and counts nothing.
    *
-   * @throws like {@link consume}
-   * @see    one EVALSHA: TIME, HGETALL
+   * @throws UnknownPolicyError · OptionsError for a wrong cost · RedisUnavailableError under `onError: 'closed'`
+   * @see    one EVALSHA that only reads
    */
-  peek(policy: Name, key: Key, options: ConsumeOptions = {}): Promise<RateLimitDecision> {
-    return this.#one(policy, key, options, false);
+  async peek(policy: Name, key: Key, options: ConsumeOptions = {}): Promise<RateLimitDecision> {
+    checkKnownKeys(options, ['cost'], 'peek');
+    return only(await this.#joint.decide([chargeOf(this.options.policies.get(policy), key, options)], false));
   }
 
   /**
-   * Counts one call against several policies, in order, until one denies it.
+   * Counts one call against several policies: all of them are charged, or none.
    *
-   * Neighbours of the list with the same key are decided in one script: all of them are charged, or none. Entries with different keys live at different
-   * places of a Cluster, so they are decided one after the other; when a later one denies, the earlier ones stay charged.
+   * On a single server one script decides, whatever the keys. On a Cluster those that live in different slots are decided one after the other, in the order given; when
+   * one denies, what the ones before it have charged is given back, and those behind it are not asked. So put the most specific first.
    *
    * @returns the decisions so far: the call may go on when all of them allow it
    * @throws like {@link consume} · OptionsError when a policy stands there twice for one key
    */
-  async check(checks: readonly RateLimitCheck<Name>[]): Promise<RateLimitDecision[]> {
-    return this.checkReferenced(checks.map(({ policy, key, cost = 1 }) => ({ policy: { name: policy }, key, cost })));
-  }
-
-  /** @internal {@link check} for decorators, whose policy may be their own. */
-  async checkReferenced(checks: readonly ReferencedCheck[]): Promise<RateLimitDecision[]> {
-    const decisions: RateLimitDecision[] = [];
-    for (const { key, charges } of this.#neighbours(checks)) {
-      const next = await this.#decider.decide(key, charges, true);
-      decisions.push(...next);
-      if (next.some(({ allowed }) => !allowed)) break;
-    }
+  async check(checks: readonly RateLimitCheck<Name>[]): Promise<readonly RateLimitDecision[]> {
+    const { decisions } = await this.admit(
+      checks.map(({ policy, key, cost = 1 }) => {
+        withoutSlots(this.options.policies.get(policy), 'check');
+        return { policy: { name: policy }, key, cost };
+      }),
+    );
     return decisions;
   }
 
   /**
-   * Forgets what was counted against `policy` for `key`. The local limiters of other processes keep theirs.
+   * Gives back what a decision has charged, as far as it is still counted: never into a later window, never above the limit.
+   *
+   * @returns whether anything was given back. A receipt object works once; a copy of it that was stored or sent is yours to use once.
+   * @throws UnknownPolicyError · RedisUnavailableError
+   * @see    one EVALSHA
+   */
+  refund(receipt: RateLimitReceipt): Promise<boolean> {
+    return this.#amender.refund(receipt);
+  }
+
+  /**
+   * Takes `cost` units without asking whether there are so many: at most all that is left. For what turned out dearer than it was charged; to keep somebody out,
+   * {@link block}.
+   *
+   * @throws UnknownPolicyError · OptionsError for a wrong cost, or a policy with a concurrency limit alone · RedisUnavailableError
+   * @see    one EVALSHA
+   */
+  async penalize(policy: Name, key: Key, options: ConsumeOptions = {}): Promise<void> {
+    checkKnownKeys(options, ['cost'], 'penalize');
+    await this.#amender.penalize(this.options.policies.get(policy), key, checkCost(options.cost ?? 1));
+  }
+
+  /**
+   * Denies everything to `key` under `policy` for so long, whatever is left. A later call replaces an earlier one; {@link reset} ends it.
+   *
+   * @throws UnknownPolicyError · OptionsError for a wrong duration · RedisUnavailableError
+   * @see    one EVALSHA
+   */
+  async block(policy: Name, key: Key, duration: Duration): Promise<void> {
+    await this.#amender.block(this.options.policies.get(policy), key, durationMs(duration, 'block'));
+  }
+
+  /**
+   * Counts exactly `used` units, as if they had been taken now, in every limit of the policy: to carry over counts from elsewhere.
+   *
+   * @param used an integer from 0 to the smallest limit of the policy
+   * @throws UnknownPolicyError · OptionsError for a wrong number, or a policy with a concurrency limit alone · RedisUnavailableError
+   * @see    one EVALSHA
+   */
+  async set(policy: Name, key: Key, used: number): Promise<void> {
+    await this.#amender.set(this.options.policies.get(policy), key, used);
+  }
+
+  /**
+   * Forgets what was counted against `policy` for `key`, a block included. The local limiters of other processes keep theirs.
    *
    * @returns whether there was anything
    * @throws UnknownPolicyError · RedisUnavailableError
    * @see    one UNLINK
    */
-  async reset(policy: Name, key: Key): Promise<boolean> {
-    return this.#decider.reset(this.options.policies.get(policy), key);
+  reset(policy: Name, key: Key): Promise<boolean> {
+    return this.#amender.reset(this.options.policies.get(policy), key);
   }
 
-  async #one(name: Name, key: Key, options: ConsumeOptions, take: boolean): Promise<RateLimitDecision> {
-    checkKnownKeys(options, ['cost'], 'consume');
-    const policy = this.options.policies.get(name);
-    const [decision] = await this.#decider.decide(key, [{ policy, cost: checkCost(options.cost ?? 1) }], take);
-    if (decision === undefined) throw new TypeError('A charge has a decision.');
-    return decision;
-  }
-
-  #neighbours(checks: readonly ReferencedCheck[]) {
-    const groups: { key: Key; id: string; charges: { policy: CompiledPolicy; cost: number }[] }[] = [];
-    for (const { policy: reference, key, cost } of checks) {
-      const policy = this.options.policies.resolve(reference);
-      const charge = { policy, cost: checkCost(cost) };
-      const id = encodeSubject(key);
-      const last = groups.at(-1);
-      if (last?.id !== id) {
-        groups.push({ key, id, charges: [charge] });
-        continue;
-      }
-      if (last.charges.some((other) => other.policy === policy)) {
-        throw new OptionsError('check', `names the policy "${policy.name}" twice for one key. Add up the cost.`);
-      }
-      last.charges.push(charge);
+  /**
+   * Takes a slot of a policy with a concurrency limit, and charges its other limits, if it has some. The slot is kept until it is released, however long that takes;
+   * when this process dies it comes back as its lease lapses.
+   *
+   * @param options.maxWait how long to wait for a free slot; in this process first come, first served
+   * @throws RateLimitExceededError · UnknownPolicyError · OptionsError for a policy without a concurrency limit · RedisUnavailableError under `onError: 'closed'`
+   * @example
+   * await using slot = await limiter.acquire('export', ['user', user.id]);
+   * await report(slot.signal);
+   * @see      one EVALSHA, ZREM to release, one EVALSHA a third of a lease for all slots of the process
+   */
+  async acquire(policy: Name, key: Key, options: WaitOptions = {}): Promise<Slot> {
+    const compiled = this.options.policies.get(policy);
+    if (!hasSlots(compiled)) {
+      throw new OptionsError(
+        `acquire("${policy}")`,
+        'takes a policy with a concurrency limit. For others use consume or wait.',
+      );
     }
-    return groups;
+    return this.#waitFor('acquire', compiled, key, options, async (charge) => {
+      const { decisions, slot } = await this.#admit([charge]);
+      return { got: slot, decision: only({ decisions }) };
+    });
   }
+
+  /**
+   * {@link consume} that waits until it is allowed: in this process first come, first served, and with one question to Redis at a time.
+   *
+   * @throws RateLimitExceededError as soon as it is known that it can't be within `maxWait` · the signal's reason · like {@link consume}
+   */
+  async wait(policy: Name, key: Key, options: WaitOptions = {}): Promise<RateLimitDecision> {
+    const compiled = withoutSlots(this.options.policies.get(policy), 'wait');
+    return this.#waitFor('wait', compiled, key, { maxWait: '10s', ...options }, async (charge) => {
+      const decision = only(await this.#joint.decide([charge], true));
+      return { got: decision.allowed ? decision : undefined, decision };
+    });
+  }
+
+  /**
+   * Runs `fn` when the policy admits it: after {@link wait}, or holding a slot where the policy has a concurrency limit.
+   *
+   * @param fn gets a signal that aborts when the slot is lost, or with `options.signal`
+   * @throws RateLimitExceededError · what `fn` throws · like {@link consume}
+   */
+  async run<T>(
+    policy: Name,
+    key: Key,
+    fn: (signal: AbortSignal) => T | Promise<T>,
+    options: WaitOptions = {},
+  ): Promise<T> {
+    const bounds = { maxWait: 0, ...options };
+    const own = options.signal ?? new AbortController().signal;
+    if (!hasSlots(this.options.policies.get(policy))) {
+      await this.wait(policy, key, bounds);
+      return fn(own);
+    }
+    const slot = await this.acquire(policy, key, bounds);
+    try {
+      return await fn(AbortSignal.any([own, slot.signal]));
+    } finally {
+      await slot.release();
+    }
+  }
+
+  /** @internal {@link check} for decorators, whose policy may be their own, and who hold the slots until their call ends. */
+  async admit(checks: readonly ReferencedCheck[]): Promise<Admission> {
+    const charges = checks.map(({ policy, key, cost }) =>
+      chargeOf(this.options.policies.resolve(policy), key, { cost }),
+    );
+    refuseTwice(charges);
+    return this.#admit(charges);
+  }
+
+  async #admit(charges: readonly SubjectCharge[]): Promise<Admission> {
+    const id = charges.some(({ policy }) => hasSlots(policy)) ? randomUUID() : undefined;
+    const sentAtMs = this.#connection.clock.now();
+    const { decisions, allowed, slots } = await this.#joint.decide(charges, true, id);
+    const denial = allowed ? undefined : decisions.find((decision) => !decision.allowed);
+    const [decision] = decisions;
+    if (!allowed || id === undefined || decision === undefined) return { decisions, denial, slot: undefined };
+    return { decisions, denial, slot: new HeldSlot(this.#keeper, { decision, slots, id, sentAtMs }) };
+  }
+
+  #waitFor<T>(
+    operation: string,
+    policy: CompiledPolicy,
+    key: Key,
+    options: WaitOptions,
+    attempt: (charge: SubjectCharge) => Promise<{ got: T | undefined; decision: RateLimitDecision }>,
+  ): Promise<T> {
+    checkKnownKeys(options, ['cost', 'maxWait', 'signal'], operation);
+    const charge = chargeOf(policy, key, options);
+    const maxWaitMs = durationMs(options.maxWait ?? 0, `${operation}.maxWait`, { min: 0 });
+    const line = `${policy.id} ${encodeSubject(key)}`;
+    return this.#lines.wait(line, { maxWaitMs, signal: options.signal }, async (): Promise<Attempt<T>> => {
+      const { got, decision } = await attempt(charge);
+      return { got, decision, againInMs: againIn(decision) };
+    });
+  }
+}
+
+/** A denial of a concurrency limit alone may end at any moment, as soon as somebody is ready. */
+function againIn({ limits, retryAfterMs }: RateLimitDecision): number {
+  const rates = limits.filter(({ kind, blocked }) => kind !== 'concurrency' || blocked);
+  const slots = limits.length > rates.length;
+  const ratesMs = Math.max(0, ...rates.map((limit) => limit.retryAfterMs));
+  return slots ? Math.max(ratesMs, Math.min(retryAfterMs, slotPollMs * (0.5 + Math.random() / 2))) : retryAfterMs;
+}
+
+function chargeOf(policy: CompiledPolicy, subject: Key, { cost = 1 }: ConsumeOptions): SubjectCharge {
+  return { policy, subject, cost: checkCost(cost) };
 }
 
 function checkCost(cost: number): number {
   return checkInteger(cost, 'cost', 0, largestCost);
+}
+
+function hasSlots({ limits }: CompiledPolicy): boolean {
+  return limits.some(({ limit }) => limit.kind === 'concurrency');
+}
+
+function withoutSlots(policy: CompiledPolicy, operation: string): CompiledPolicy {
+  if (!hasSlots(policy)) return policy;
+  throw new OptionsError(
+    `${operation}("${policy.name}")`,
+    'has a concurrency limit, whose slots somebody has to give back. Use acquire or run.',
+  );
+}
+
+function refuseTwice(charges: readonly SubjectCharge[]): void {
+  const seen = new Set<string>();
+  for (const { policy, subject } of charges) {
+    const name = `${policy.id} ${encodeSubject(subject)}`;
+    if (seen.has(name)) {
+      throw new OptionsError('check', `names the policy "${policy.name}" twice for one key. Add up the cost.`);
+    }
+    seen.add(name);
+  }
+}
+
+function only({ decisions }: Pick<Decided, 'decisions'>): RateLimitDecision {
+  const [decision] = decisions;
+  if (decision === undefined) throw new TypeError('A charge has a decision.');
+  return decision;
 }

@@ -1,7 +1,7 @@
 import { rateLimitFields } from '../src/http/rate-limit-fields.js';
 import { serializeList } from '../src/http/structured-fields.js';
 import { subnetOf } from '../src/http/address.js';
-import { combine } from '../src/decision.js';
+import { combine, type LimitDecision } from '../src/decision.js';
 import { by, type RateLimitContext } from '../src/index.js';
 
 describe('the structured fields', () => {
@@ -20,11 +20,21 @@ describe('the structured fields', () => {
     expect(() => serializeList([{ value: 'a', parameters: { q: 1.5 } }])).toThrow(/whole/);
   });
 
-  const row = { name: 'api', allowed: true, limit: 5, windowMs: 1_500, remaining: 2, retryAfterMs: 0, resetAfterMs: 1 };
+  const row: LimitDecision = {
+    name: 'api',
+    kind: 'sliding-window',
+    allowed: true,
+    blocked: false,
+    limit: 5,
+    windowMs: 1_500,
+    remaining: 2,
+    retryAfterMs: 0,
+    resetAfterMs: 1,
+  };
 
   it('round times up, and leave out what has no end or was not counted', () => {
-    const fields = (limit: typeof row, decidedBy: 'redis' | 'open' = 'redis') =>
-      rateLimitFields([combine('api', [limit], decidedBy, undefined)]);
+    const fields = (limit: LimitDecision, decidedBy: 'redis' | 'open' = 'redis') =>
+      rateLimitFields([combine({ name: 'api', enforce: true }, [limit], decidedBy, undefined)]);
     expect(fields(row)).toEqual({ 'RateLimit-Policy': '"api";q=5;w=2', RateLimit: '"api";r=2;t=1' });
     expect(fields({ ...row, allowed: false, retryAfterMs: Infinity })).toMatchObject({ RateLimit: '"api";r=2' });
     expect(fields({ ...row, allowed: false, retryAfterMs: 2_001, resetAfterMs: 9_000 })).toMatchObject({

@@ -82,9 +82,13 @@ describeOn(standalone)('while Redis does not answer', (redis) => {
   });
 
   it('a lost reply charges at most once in Redis', async () => {
-    await limiter.consume('local', 'warm');
+    // With time enough: the connection is reset, and that is what ends the call.
+    const patient = await startApp({ url: proxy.url }, { policies, budget: '10s' });
+    const patientLimiter = patient.get(RateLimitService);
+    await patientLimiter.consume('local', 'warm');
     const lost = proxy.dropReply('EVALSHA', { thenReset: true });
-    expect((await limiter.consume('local', 'bob')).decidedBy).toBe('local');
+    expect((await patientLimiter.consume('local', 'bob')).decidedBy).toBe('local');
+    await patient.close();
     expect(lost.injected).toBe(1);
     const taken = await redis.client().hvals('test:ratelimit:{bob}:local:sw-3600000-10');
     expect(taken).toEqual(['1']);
@@ -92,18 +96,23 @@ describeOn(standalone)('while Redis does not answer', (redis) => {
 });
 
 describe('the local limiter', () => {
-  const charge = (key: string, limit = 2, cost = 1) => ({ key, limit: slidingWindow({ limit, window: '10s' }), cost });
+  const windows = [1, 2, 3].map((limit) => slidingWindow({ limit, window: '10s' }));
+  const charge = (key: string, limit = 2) => {
+    const window = windows.find((candidate) => candidate.limit === limit);
+    if (window === undefined) throw new Error('no such window');
+    return { key, limit: window, cost: 1, enforce: true, blockMs: 0 };
+  };
 
   it('follows the window, all or none', () => {
     const clock = new ManualClock(20_000);
     const local = new LocalLimiter(10, clock);
-    const both = () => local.decide([charge('a', 2), charge('b', 3)], true).map(({ allowed }) => allowed);
+    const both = () => local.decide([charge('a', 2), charge('b', 3)], true).verdicts.map(({ allowed }) => allowed);
     expect([both(), both(), both()]).toEqual([
       [true, true],
       [true, true],
       [false, true],
     ]);
-    expect(local.decide([charge('b', 3)], false)[0]?.remaining).toBe(1);
+    expect(local.decide([charge('b', 3)], false).verdicts[0]?.remaining).toBe(1);
     clock.advance(10_999);
     expect(both()).toEqual([false, true]);
     clock.advance(1);
@@ -117,7 +126,7 @@ describe('the local limiter', () => {
     local.decide([charge('a', 1)], true); // denied, but used
     local.decide([charge('c', 1)], true);
     expect(local.size).toBe(2);
-    expect(local.decide([charge('a', 1)], true)[0]?.allowed).toBe(false);
-    expect(local.decide([charge('b', 1)], true)[0]?.allowed).toBe(true);
+    expect(local.decide([charge('a', 1)], true).verdicts[0]?.allowed).toBe(false);
+    expect(local.decide([charge('b', 1)], true).verdicts[0]?.allowed).toBe(true);
   });
 });

@@ -1,6 +1,6 @@
 import type { PolicyReference } from '../policies/policy-book.js';
 import { checkPolicyName, isPolicy, type RateLimitPolicy } from '../policies/policy.js';
-import { slidingWindow, type SlidingWindowOptions } from '../policies/sliding-window.js';
+import { slidingWindow, type SlidingWindowOptions } from '../algorithms/sliding-window/sliding-window.js';
 
 /** What a decorator limits by: the name of a policy, a policy, or the options of a sliding window. */
 export type PolicyArgument = string | RateLimitPolicy | SlidingWindowOptions;

@@ -67,9 +67,13 @@ export function LimitCalls(
         const key = keyOf(...args);
         if (isMissing(key)) throw new RateLimitKeyMissingError(reference.name, 'a key of its own');
         const units = typeof cost === 'function' ? cost(...args) : cost;
-        const [decision] = await service.checkReferenced([{ policy: reference, key, cost: units }]);
-        if (decision?.allowed !== true) throw denied(service, decision);
-        return proceed();
+        const { denial, slot } = await service.admit([{ policy: reference, key, cost: units }]);
+        if (denial !== undefined) throw new RateLimitExceededError(denial, { fields: service.options.headers });
+        try {
+          return await proceed();
+        } finally {
+          await slot?.release();
+        }
       },
     })(target, method, descriptor);
     const bound: unknown = descriptor.value;
@@ -85,9 +89,4 @@ export function callLimitsAt(method: object): readonly DeclaredCallLimit[] {
 
 function declareCallLimit(method: object, limit: DeclaredCallLimit): void {
   Reflect.defineMetadata(callLimitsKey, [limit, ...callLimitsAt(method)], method);
-}
-
-function denied(service: RateLimitService, decision: RateLimitExceededError['decision'] | undefined): Error {
-  if (decision === undefined) return new TypeError('A check has a decision.');
-  return new RateLimitExceededError(decision, { fields: service.options.headers });
 }

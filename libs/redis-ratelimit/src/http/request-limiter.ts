@@ -56,7 +56,7 @@ export class RequestLimiter {
     for (const limit of limits) checks.push(await this.#checkOf(limit, context));
 
     const { headers: fields } = this.#service.options;
-    const decisions = await this.#service.checkReferenced(bySubject(checks));
+    const { decisions } = await this.#service.admit(bySubject(checks));
     const denial = decisions.find(({ allowed }) => !allowed);
     if (denial !== undefined) throw new RateLimitExceededError(denial, { all: decisions, fields });
     if (!fields) return;

@@ -1,44 +1,118 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '@redstart/redis-core';
-import type { LocalCounter, Verdict } from '../scripts/algorithm.js';
-import { algorithms } from '../scripts/algorithms.js';
-import type { LimitCharge } from '../scripts/decide.js';
+import type { Counter } from '../algorithms/algorithm.js';
+import { algorithmOf, type Limit } from '../algorithms/algorithms.js';
+import { ConcurrencyCounter } from '../algorithms/concurrency/concurrency.counter.js';
+import type { Outcome, Verdict } from '../scripts/decide.js';
+
+/** One limit of a call that is decided here. */
+export interface LocalCharge {
+  /** That of its state in Redis. */
+  readonly key: string;
+  readonly limit: Limit;
+  readonly cost: number;
+  readonly enforce: boolean;
+  readonly blockMs: number;
+}
+
+/** The state of one limit for one subject. */
+interface LocalState {
+  readonly limit: Limit;
+  readonly counter: Counter;
+  blockedUntilUs: number;
+}
 
 /**
  * Limits within this process while Redis is away, by the same algorithms.
  *
- * A counter is made at the first call on its key and kept by recent use: beyond `maxKeys`, the one unused for longest is forgotten. So memory
- * stays bounded whoever calls, and there are no timers.
+ * A state is made at the first call on its key and kept by recent use: beyond `maxKeys`, the one unused for longest is forgotten. So memory
+ * stays bounded whoever calls, and there are no timers. What has changed its limit starts anew.
  */
 export class LocalLimiter {
-  readonly #counters: LRUCache<string, LocalCounter>;
+  readonly #states: LRUCache<string, LocalState>;
   readonly #clock: Clock;
 
   constructor(maxKeys: number, clock: Clock) {
-    this.#counters = new LRUCache({ max: maxKeys });
+    this.#states = new LRUCache({ max: maxKeys });
     this.#clock = clock;
   }
 
   get size(): number {
-    return this.#counters.size;
+    return this.#states.size;
   }
 
   /** Decides like the script: every limit is charged, or none. */
-  decide(charges: readonly LimitCharge[], take: boolean): Verdict[] {
-    const now = Math.floor(this.#clock.now());
-    const counters = charges.map((charge) => ({ counter: this.#counter(charge), cost: charge.cost }));
-    const verdicts = counters.map(({ counter, cost }) => counter.look(now, cost));
-    if (!take || verdicts.some(({ allowed }) => !allowed)) return verdicts;
-    return counters.map(({ counter, cost }) => (cost > 0 ? counter.take(now, cost) : counter.look(now, 0)));
+  decide(charges: readonly LocalCharge[], take: boolean, id?: string): Outcome {
+    const now = this.#now();
+    const asked = charges.map((charge) => {
+      const state = this.#stateOf(charge);
+      const lagUs = state.counter.at(now, id) - now;
+      const waitUs = waitOf(state, charge.cost, now, lagUs);
+      return { charge, state, lagUs, waitUs, mark: 0 };
+    });
+    const allowed = asked.every(({ charge, waitUs }) => waitUs === 0 || !charge.enforce);
+    const verdicts = asked.map(({ charge, state, lagUs, waitUs }): Verdict => {
+      let mark = 0;
+      let retryUs = waitUs;
+      if (take && allowed && waitUs === 0 && charge.cost > 0) {
+        mark = state.counter.take(charge.cost);
+      } else if (take && startsBlock(charge, state, waitUs, now)) {
+        state.blockedUntilUs = now + charge.blockMs * 1_000;
+        retryUs = Math.max(waitUs, charge.blockMs * 1_000);
+      }
+      const { remaining, resetUs } = state.counter.left();
+      const blockedUs = Math.max(0, state.blockedUntilUs - now);
+      return {
+        allowed: waitUs === 0,
+        blocked: waitUs !== 0 && blockedUs > 0,
+        remaining: blockedUs > 0 ? 0 : remaining,
+        retryUs,
+        resetUs: Math.max(resetUs > 0 ? resetUs + lagUs : 0, blockedUs),
+        mark,
+      };
+    });
+    return { atUs: now, verdicts };
+  }
+
+  /** Gives slots their full lease again. @returns whether all of them were still held */
+  extend(keys: readonly string[], id: string): boolean {
+    const now = this.#now();
+    return keys.map((key) => this.#slots(key)?.extend(id, now) ?? false).every(Boolean);
+  }
+
+  /** Frees slots. @returns whether all of them were still held */
+  release(keys: readonly string[], id: string): boolean {
+    return keys.map((key) => this.#slots(key)?.release(id) ?? false).every(Boolean);
   }
 
   forget(key: string): void {
-    this.#counters.delete(key);
+    this.#states.delete(key);
   }
 
-  #counter({ key, limit }: LimitCharge): LocalCounter {
-    const counter = this.#counters.get(key) ?? algorithms[limit.kind].counter(limit);
-    this.#counters.set(key, counter);
-    return counter;
+  #now(): number {
+    return Math.floor(this.#clock.now() * 1_000);
   }
+
+  #slots(key: string): ConcurrencyCounter | undefined {
+    const counter = this.#states.get(key)?.counter;
+    return counter instanceof ConcurrencyCounter ? counter : undefined;
+  }
+
+  #stateOf({ key, limit }: LocalCharge): LocalState {
+    const known = this.#states.get(key);
+    if (known?.limit === limit) return known;
+    const state = { limit, counter: algorithmOf(limit).counter(limit), blockedUntilUs: 0 };
+    this.#states.set(key, state);
+    return state;
+  }
+}
+
+function waitOf({ counter, blockedUntilUs }: LocalState, cost: number, nowUs: number, lagUs: number): number {
+  const wait = counter.wait(cost);
+  return Math.max(wait > 0 ? wait + lagUs : 0, blockedUntilUs - nowUs);
+}
+
+function startsBlock(charge: LocalCharge, state: LocalState, waitUs: number, nowUs: number): boolean {
+  const { enforce, blockMs } = charge;
+  return enforce && blockMs > 0 && waitUs > 0 && waitUs < Infinity && state.blockedUntilUs <= nowUs;
 }

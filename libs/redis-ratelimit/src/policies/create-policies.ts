@@ -22,7 +22,10 @@ export function createPolicies<const Name extends string>(policies: Record<Name,
   for (const [name, policy] of Object.entries<unknown>(policies)) {
     checkPolicyName(name, 'policies');
     if (!isPolicy(policy)) {
-      throw new OptionsError(`policies.${name}`, 'is no policy. Make it by slidingWindow({ … }) or all(…).');
+      throw new OptionsError(
+        `policies.${name}`,
+        'is no policy. Make it by slidingWindow({ … }), gcra({ … }), all(…) or another of that kind.',
+      );
     }
   }
   return Object.freeze({ ...policies });

@@ -1,7 +1,7 @@
 import { OptionsError } from '@redstart/redis-core';
 import { UnknownPolicyError } from '../ratelimit.errors.js';
 import type { Policies } from './create-policies.js';
-import type { OnError } from './on-error.js';
+import type { OnError } from './policy-options.js';
 import { compilePolicy, type CompiledPolicy, type RateLimitPolicy } from './policy.js';
 
 /** What a decorator limits by: a name of the module's policies, or a policy written at the decorator, which then has its place as the name. */

@@ -1,11 +1,7 @@
 import { formatDuration, OptionsError } from '@redstart/redis-core';
-import { algorithms } from '../scripts/algorithms.js';
+import { algorithmOf, isLimit, type Limit } from '../algorithms/algorithms.js';
 import type { All } from './all.js';
-import type { OnError } from './on-error.js';
-import type { SlidingWindow } from './sliding-window.js';
-
-/** One limit. Each kind has its algorithm in `scripts/`. */
-export type Limit = SlidingWindow;
+import type { OnError } from './policy-options.js';
 
 /** What a name stands for: one limit, or several that are decided together. */
 export type RateLimitPolicy = Limit | All;
@@ -21,15 +17,15 @@ export interface CompiledLimit {
 
 /** A policy under its name: checked and frozen. */
 export interface CompiledPolicy {
+  /** Another for each policy that was ever compiled: tells one from what its name stood for before. */
+  readonly id: number;
   readonly name: string;
   readonly limits: readonly CompiledLimit[];
   readonly onError: OnError;
-}
-
-export function isLimit(value: unknown): value is Limit {
-  return (
-    typeof value === 'object' && value !== null && 'kind' in value && Object.hasOwn(algorithms, String(value.kind))
-  );
+  /** 0: none. */
+  readonly blockMs: number;
+  readonly enforce: boolean;
+  readonly exact: boolean;
 }
 
 export function isPolicy(value: unknown): value is RateLimitPolicy {
@@ -47,18 +43,36 @@ export function checkPolicyName(name: string, option: string): string {
   );
 }
 
+let compiledSoFar = 0;
+
 /** @throws OptionsError when two limits of the policy would share their state */
 export function compilePolicy(name: string, policy: RateLimitPolicy, onError: OnError): CompiledPolicy {
   const limits = policy.kind === 'all' ? policy.limits : [policy];
   const compiled = limits.map((limit) =>
     Object.freeze({
-      name: limits.length === 1 ? name : `${name}/${formatDuration(limit.windowMs)}`,
-      part: `${name}:${algorithms[limit.kind].fingerprint(limit)}`,
+      name: limits.length === 1 ? name : `${name}/${suffixOf(limit)}`,
+      part: `${name}:${algorithmOf(limit).fingerprint(limit)}`,
       limit,
     }),
   );
-  if (new Set(compiled.map((limit) => limit.name)).size < compiled.length) {
-    throw new OptionsError(`policies.${name}`, 'has two limits over the same window: the smaller one is enough.');
+  for (const field of ['name', 'part'] as const) {
+    if (new Set(compiled.map((limit) => limit[field])).size < compiled.length) {
+      throw new OptionsError(
+        `policies.${name}`,
+        'has two limits of one kind over the same time: they would share a count. The smaller one is enough.',
+      );
+    }
   }
-  return Object.freeze({ name, limits: Object.freeze(compiled), onError: policy.onError ?? onError });
+  return Object.freeze({
+    ...policy.policy,
+    id: ++compiledSoFar,
+    name,
+    limits: Object.freeze(compiled),
+    onError: policy.policy.onError ?? onError,
+  });
+}
+
+/** Tells the limits of a policy apart in header fields. */
+function suffixOf(limit: Limit): string {
+  return limit.kind === 'concurrency' ? 'concurrent' : formatDuration(limit.windowMs);
 }

@@ -1,106 +1,166 @@
-import { defineScript, type RedisCall, type RedisConnection, type Script } from '@redstart/redis-core';
-import type { Limit } from '../policies/policy.js';
-import type { Verdict } from './algorithm.js';
-import { algorithms } from './algorithms.js';
+import { defineScript, type Script } from '@redstart/redis-core';
+import type { Algorithm } from '../algorithms/algorithm.js';
+import { prelude } from './prelude.js';
 
-/** One limit of a call: where its state is, and how much the call takes from it. */
-export interface LimitCharge {
-  readonly key: string;
-  readonly limit: Limit;
-  readonly cost: number;
-}
-
-/** What the script found, and when. */
-export interface Decided {
-  /** The moment by the server's clock, in milliseconds. */
-  readonly at: number;
-  readonly verdicts: readonly Verdict[];
-}
-
-const columns = 5;
-
-const lua = `
-local kinds = {}
-${Object.values(algorithms)
-  .map((algorithm) => `kinds['${algorithm.id}'] = {${algorithm.lua}\n}`)
-  .join('\n')}
-
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-
-local verdicts, allowed = {}, true
-for i, key in ipairs(KEYS) do
-  local at = (i - 1) * ${columns} + 2
-  local verdict = kinds[ARGV[at]].look(
-    key, now, tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
-  )
-  verdicts[i] = verdict
-  allowed = allowed and verdict.ok
+/**
+ * Decides calls. The limits of one call are looked at together, then all of them are charged, or none; a denial writes nothing, unless it starts a block.
+ * Calls that want the same of the same keys come as one entry and are decided one after the other. A key that can't be read fails its own entry only.
+ *
+ * KEYS  of one entry after the other: one key per limit, then, when the call is remembered, the key of its memory
+ * ARGV  number of plans, then each plan: 1 take | 0 look, 1 when calls have an id, how long they are remembered (ms, 0: not), number of limits, then each limit: kind,
+ *       cost, 1 enforced | 0 shadow, block (us), three parameters of the kind
+ *       then each entry: number of its plan, how many calls, the id of the call when it has one
+ * Returns  per entry: how many outcomes follow, when (us), then each outcome: per limit 0 denied | 1 allowed | 2 blocked, remaining, retry after (us, -1 never), reset after (us), mark
+ *          Calls beyond the last outcome have the same one. An entry that failed: -1, why
+ */
+export const decideLua = `
+local plans = {}
+for plan = 1, number() do
+  local take, named, remember, limits = number() == 1, number() == 1, number(), {}
+  for i = 1, number() do limits[i] = readLimit() end
+  plans[plan] = { take = take, named = named, remember = remember, limits = limits }
 end
 
-if allowed and ARGV[1] == 'take' then
-  for i, key in ipairs(KEYS) do
-    local at = (i - 1) * ${columns} + 2
-    local cost = tonumber(ARGV[at + 1])
-    if cost > 0 then kinds[ARGV[at]].take(key, verdicts[i], cost) end
+local reply = {}
+local function say(...)
+  for _, value in ipairs({ ... }) do reply[#reply + 1] = value end
+end
+
+-- One call. Returns whether it was allowed, and its row per limit.
+local function decide(plan, states)
+  local waits, allowed = {}, true
+  for i, limit in ipairs(plan.limits) do
+    waits[i] = waitOf(limit, states[i])
+    if waits[i] ~= 0 and limit.enforced then allowed = false end
+  end
+  for i, limit in ipairs(plan.limits) do
+    local state, mark = states[i], 0
+    if plan.take and allowed and waits[i] == 0 and limit.cost > 0 then
+      mark = limit.kind.take(state, limit.cost)
+      state.changed = true
+    elseif plan.take and waits[i] > 0 and limit.enforced and limit.block > 0 and state.blocked <= now then
+      state.blocked = now + limit.block
+      state.changed = true
+      waits[i] = math.max(waits[i], limit.block)
+    end
+    local remaining, reset = leftOf(limit, state)
+    say(waits[i] == 0 and 1 or state.blocked > now and 2 or 0, remaining, waits[i], reset, mark)
+  end
+  return allowed
+end
+
+local function answer(plan, times, id)
+  local states, failure = {}, nil
+  for i, limit in ipairs(plan.limits) do
+    local key = nextKey()
+    if not failure then
+      states[i], failure = limit.kind.load(key, now, limit.a, limit.b, limit.c, id)
+    end
+  end
+  local memory = plan.remember > 0 and nextKey()
+  if failure then return say(-1, failure) end
+  if memory then
+    local known = redis.call('GET', memory)
+    if known then
+      for value in string.gmatch(known, '%S+') do say(tonumber(value)) end
+      return
+    end
+  end
+
+  local first = #reply + 1
+  say(0, now)
+  local outcomes = 0
+  repeat
+    local allowed = decide(plan, states)
+    outcomes = outcomes + 1
+  until outcomes == times or not plan.take or not allowed
+  reply[first] = outcomes
+  for i, limit in ipairs(plan.limits) do
+    if states[i].changed then save(limit, states[i]) end
+  end
+  if memory then
+    local outcome = {}
+    for i = first, #reply do outcome[#outcome + 1] = text(reply[i]) end
+    redis.call('SET', memory, table.concat(outcome, ' '), 'PX', plan.remember)
   end
 end
 
-local reply = { now }
-for _, verdict in ipairs(verdicts) do
-  reply[#reply + 1] = verdict.ok and 1 or 0
-  reply[#reply + 1] = verdict.remaining
-  reply[#reply + 1] = verdict.retry
-  reply[#reply + 1] = verdict.reset
-  reply[#reply + 1] = verdict.mark
+while cursor < #ARGV do
+  local plan = plans[number()]
+  answer(plan, number(), plan.named and argument() or '')
 end
 return reply`;
 
-const scripts = new Map<number, Script<Decided>>();
+/** What one limit says of one call. Times are microseconds from the moment of the decision. */
+export interface Verdict {
+  readonly allowed: boolean;
+  /** Denied because of what the subject has done before: see the option `block` and `RateLimitService.block`. */
+  readonly blocked: boolean;
+  readonly remaining: number;
+  /** 0 when allowed, `Infinity` when waiting does not help. */
+  readonly retryUs: number;
+  readonly resetUs: number;
+  /** Where a charge stands; see {@link Charge}. */
+  readonly mark: number;
+}
 
-/**
- * Decides any number of limits of one subject, of any kind: first all are looked at, then all are charged, or none. A denial writes nothing.
- *
- * KEYS  one per limit
- * ARGV  'take' | 'look', then per limit: kind, cost, three parameters of the kind
- * Returns  the server's time in ms, then per limit: allowed 0 | 1, remaining, retry after (ms, -1 never), reset after (ms), mark
- */
-function decideScript(limits: number): Script<Decided> {
-  const script = scripts.get(limits) ?? defineScript({ name: 'ratelimit:decide', keys: limits, lua, parse });
-  scripts.set(limits, script);
+/** What was said of one call, and when, in microseconds of the server. */
+export interface Outcome {
+  readonly atUs: number;
+  readonly verdicts: readonly Verdict[];
+}
+
+/** The answer to one entry: an outcome for each of its calls, or what is wrong with its key. */
+export type Answer = readonly Outcome[] | { readonly failure: string };
+
+/** How the reply is to be read: per entry its number of calls and of limits. */
+export interface AnswerShape {
+  readonly calls: number;
+  readonly limits: number;
+}
+
+const scripts = new Map<string, Script<readonly unknown[]>>();
+
+/** The script for some kinds of limit: an application has few combinations. */
+export function decideScript(kinds: readonly Algorithm<never>[]): Script<readonly unknown[]> {
+  const sorted = [...kinds].sort((a, b) => (a.id < b.id ? -1 : 1));
+  const name = sorted.map(({ id }) => id).join('+');
+  const known = scripts.get(name);
+  if (known !== undefined) return known;
+  const lua = prelude(sorted) + decideLua;
+  const script = defineScript({ name: 'ratelimit:decide', keys: 'any', lua, parse: parseReply });
+  scripts.set(name, script);
   return script;
 }
 
-/** Runs the script: one EVALSHA. All keys must belong to one subject. */
-export function runDecide(
-  connection: RedisConnection,
-  call: RedisCall,
-  charges: readonly LimitCharge[],
-  take: boolean,
-): Promise<Decided> {
-  const keys = charges.map(({ key }) => key);
-  const parameters = charges.flatMap(({ limit, cost }) => {
-    const algorithm = algorithms[limit.kind];
-    return [algorithm.id, cost, ...algorithm.parameters(limit)];
+/** Reads the reply entry by entry. */
+export function readAnswers(reply: readonly unknown[], shapes: readonly AnswerShape[]): Answer[] {
+  let cursor = 0;
+  const next = (): number => {
+    const value = reply[cursor++];
+    if (typeof value !== 'number') throw new TypeError('ratelimit:decide answered something else than its integers.');
+    return value;
+  };
+  return shapes.map(({ calls, limits }): Answer => {
+    const count = next();
+    if (count < 0) return { failure: String(reply[cursor++]) };
+    const atUs = next();
+    const outcomes: Outcome[] = [];
+    for (let i = 0; i < count; i++) {
+      const verdicts: Verdict[] = [];
+      for (let j = 0; j < limits; j++) verdicts.push(verdictOf(next(), next(), next(), next(), next()));
+      outcomes.push({ atUs, verdicts });
+    }
+    const last = outcomes.at(-1);
+    while (last !== undefined && outcomes.length < calls) outcomes.push(last);
+    return outcomes;
   });
-  return connection.scripts.run(call, decideScript(charges.length), keys, [take ? 'take' : 'look', ...parameters]);
+}
+function verdictOf(code: number, remaining: number, retry: number, resetUs: number, mark: number): Verdict {
+  return { allowed: code === 1, blocked: code === 2, remaining, retryUs: retry < 0 ? Infinity : retry, resetUs, mark };
 }
 
-function parse(reply: unknown): Decided {
-  if (!Array.isArray(reply) || reply.length % columns !== 1 || !reply.every(Number.isInteger)) {
-    throw new TypeError('ratelimit:decide answered something else than its rows of integers.');
-  }
-  const [at = 0, ...cells] = reply.map(Number);
-  const verdicts: Verdict[] = [];
-  for (let i = 0; i < cells.length; i += columns) {
-    const [ok, remaining = 0, retry = 0, resetAfterMs = 0, mark = 0] = cells.slice(i, i + columns);
-    verdicts.push({
-      allowed: ok === 1,
-      remaining,
-      retryAfterMs: retry === -1 ? Infinity : retry,
-      resetAfterMs,
-      mark,
-    });
-  }
-  return { at, verdicts };
+function parseReply(reply: unknown): readonly unknown[] {
+  if (!Array.isArray(reply)) throw new TypeError('ratelimit:decide answered no list.');
+  return reply;
 }

@@ -1,7 +1,8 @@
 import { checkInteger, checkKnownKeys, durationMs, type Duration } from '@redstart/redis-core';
-import { checkOnError, type OnError } from './on-error.js';
+import { policyOptionNames, resolvePolicyOptions, type PolicyOptions } from '../../policies/policy-options.js';
+import type { LimitShape } from '../algorithm.js';
 
-export interface SlidingWindowOptions {
+export interface SlidingWindowOptions extends PolicyOptions {
   /** How much may be taken in any window, in units of cost: 1 to 1,000,000,000. */
   limit: number;
   /** How long the window is, up to a year. */
@@ -11,18 +12,13 @@ export interface SlidingWindowOptions {
    * @default 10
    */
   buckets?: number;
-  /** What happens while Redis is away. @default that of the module */
-  onError?: OnError;
 }
 
 /** A limit over a sliding window; made by {@link slidingWindow}. */
-export interface SlidingWindow {
+export interface SlidingWindow extends LimitShape {
   readonly kind: 'sliding-window';
-  readonly limit: number;
-  readonly windowMs: number;
+  readonly bucketUs: number;
   readonly buckets: number;
-  readonly bucketMs: number;
-  readonly onError: OnError | undefined;
 }
 
 /** More buckets would push the hash out of Redis' compact encoding. */
@@ -36,18 +32,18 @@ const mostBuckets = 120;
  */
 export function slidingWindow(options: SlidingWindowOptions): SlidingWindow {
   const where = 'slidingWindow';
-  checkKnownKeys(options, ['limit', 'window', 'buckets', 'onError'], where);
-  const limit = checkInteger(options.limit, `${where}.limit`, 1, 1_000_000_000);
+  checkKnownKeys(options, ['limit', 'window', 'buckets', ...policyOptionNames], where);
   const windowMs = durationMs(options.window, `${where}.window`);
   const parts = checkInteger(options.buckets ?? 10, `${where}.buckets`, 1, mostBuckets);
-  const bucketMs = Math.ceil(windowMs / parts);
+  const windowUs = windowMs * 1_000;
+  const bucketUs = Math.ceil(windowUs / parts);
   return Object.freeze({
     kind: 'sliding-window',
-    limit,
+    limit: checkInteger(options.limit, `${where}.limit`, 1, 1_000_000_000),
     windowMs,
-    bucketMs,
-    // Fewer when whole milliseconds make the buckets longer: 10 ms in 9 parts are 5 of 2 ms.
-    buckets: Math.ceil(windowMs / bucketMs),
-    onError: checkOnError(options.onError, where),
+    bucketUs,
+    // Fewer when whole microseconds make the buckets longer: 1 ms in 120 parts are 112 of 9 us.
+    buckets: Math.ceil(windowUs / bucketUs),
+    policy: resolvePolicyOptions(options, where),
   });
 }

@@ -1,0 +1,60 @@
+import type { Charge, Counter } from '../algorithm.js';
+import type { FixedWindow } from './fixed-window.js';
+
+/** `fixedWindowLua` in TypeScript. */
+export class FixedWindowCounter implements Counter {
+  readonly #limit: FixedWindow;
+  #stored = { used: 0, startUs: 0 };
+  #used = 0;
+  #startUs = 0;
+  #nowUs = 0;
+
+  constructor(limit: FixedWindow) {
+    this.#limit = limit;
+  }
+
+  at(nowUs: number): number {
+    const { windowUs, originUs } = this.#limit;
+    const { used, startUs } = this.#stored;
+    const isOver = startUs > nowUs + windowUs || nowUs >= startUs + windowUs;
+    this.#used = isOver ? 0 : used;
+    this.#startUs = this.#used > 0 ? startUs : originUs === undefined ? nowUs : nowUs - ((nowUs - originUs) % windowUs);
+    this.#nowUs = Math.max(nowUs, this.#startUs);
+    return this.#nowUs;
+  }
+
+  wait(cost: number): number {
+    const { limit } = this.#limit;
+    if (this.#used + cost <= limit) return 0;
+    return cost > limit ? Infinity : this.#endsIn();
+  }
+
+  left() {
+    return {
+      remaining: Math.max(0, this.#limit.limit - this.#used),
+      resetUs: this.#used === 0 ? 0 : this.#endsIn(),
+    };
+  }
+
+  take(cost: number): number {
+    this.#store(this.#used + cost);
+    return this.#startUs;
+  }
+
+  give({ cost, mark }: Charge): void {
+    if (mark === this.#startUs) this.#store(Math.max(0, this.#used - cost));
+  }
+
+  clear(): void {
+    this.#store(0);
+  }
+
+  #store(used: number): void {
+    this.#used = used;
+    this.#stored = { used, startUs: this.#startUs };
+  }
+
+  #endsIn(): number {
+    return this.#startUs + this.#limit.windowUs - this.#nowUs;
+  }
+}

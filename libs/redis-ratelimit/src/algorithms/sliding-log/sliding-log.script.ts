@@ -1,0 +1,102 @@
+/**
+ * The sliding log: each charge is an entry that stops counting when the window has passed. An entry holds the sum of all costs up to and including its own, so what
+ * the window holds is a difference of two entries, and the entry whose end makes room for a cost is found by bisection: nothing is added up.
+ *
+ * Time stands still while the clock is behind the newest entry. When that one is further ahead than a window, it is of a clock that was wrong, and
+ * all is forgotten, as after a restart.
+ *
+ * State per key: ZSET  `<sum of costs>:<cost>` -> moment of the charge (us), one per moment · `blocked:<until (us)>` -> -1
+ * Parameters: limit, window (us)
+ */
+export const slidingLogLua = `
+  load = function(key, now, limit, window)
+    local first = redis.pcall('ZRANGE', key, 0, 0)
+    if first.err then return nil, first.err end
+    local state = { key = key, limit = limit, window = window, blocked = 0, used = 0, base = 0, sum = 0, fresh = 0 }
+    state.blocked = tonumber(first[1] and string.match(first[1], '^blocked:(%d+)$') or 0)
+    local last = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')
+    local newest = tonumber(last[2] or -1)
+    if newest > now + window then
+      state.wrong = true
+      newest = -1
+    end
+    now = math.max(now, newest)
+    state.now, state.newest = now, newest
+    if newest <= now - window then return state end
+
+    local oldest = redis.call('ZRANGE', key, '(' .. text(now - window), '+inf', 'BYSCORE', 'LIMIT', 0, 1)[1]
+    local sum, cost = string.match(last[1], '^(%d+):(%d+)$')
+    local before, first_cost = string.match(oldest, '^(%d+):(%d+)$')
+    if not sum or not before then return nil, foreign end
+    state.oldest, state.last, state.sum, state.cost = oldest, last[1], tonumber(sum), tonumber(cost)
+    state.base = before - first_cost
+    state.used = state.sum - state.base
+    return state
+  end,
+
+  wait = function(state, cost)
+    local excess = state.used + cost - state.limit
+    if excess <= 0 then return 0 end
+    if cost > state.limit then return -1 end
+    local wanted = state.base + excess
+    if wanted > state.sum then return state.window end
+    local low, high = redis.call('ZRANK', state.key, state.oldest), redis.call('ZCARD', state.key) - 1
+    while low < high do
+      local middle = math.floor((low + high) / 2)
+      local sum = string.match(redis.call('ZRANGE', state.key, middle, middle)[1], '^%d+')
+      if tonumber(sum) >= wanted then high = middle else low = middle + 1 end
+    end
+    return redis.call('ZRANGE', state.key, low, low, 'WITHSCORES')[2] + state.window - state.now
+  end,
+
+  left = function(state)
+    local reset = 0
+    if state.used > 0 then
+      reset = (state.fresh > 0 and state.now or state.newest) + state.window - state.now
+    end
+    return math.max(0, state.limit - state.used), reset
+  end,
+
+  take = function(state, cost)
+    state.fresh = state.fresh + cost
+    state.used = state.used + cost
+    return state.now
+  end,
+
+  give = function(state, cost, mark)
+    if mark <= state.now - state.window then return end
+    -- All later entries hold the sum as well.
+    local entries = redis.call('ZRANGE', state.key, text(mark), '+inf', 'BYSCORE', 'WITHSCORES')
+    if tonumber(entries[2]) ~= mark then return end
+    local back
+    for i = 1, #entries, 2 do
+      local sum, own = string.match(entries[i], '^(%d+):(%d+)$')
+      if not back then
+        back = math.min(cost, tonumber(own))
+        own = own - back
+      end
+      redis.call('ZREM', state.key, entries[i])
+      if tonumber(own) > 0 then
+        redis.call('ZADD', state.key, entries[i + 1], text(sum - back) .. ':' .. text(own))
+      end
+    end
+    state.used = state.used - back
+  end,
+
+  clear = function(state)
+    state.used, state.base, state.sum, state.last, state.wrong = 0, 0, 0, nil, true
+  end,
+
+  save = function(state, ttl)
+    redis.call('ZREMRANGEBYSCORE', state.key, '-inf', state.wrong and '+inf' or text(state.now - state.window))
+    if state.fresh > 0 then
+      local cost = state.fresh
+      if state.last and state.newest == state.now then
+        redis.call('ZREM', state.key, state.last)
+        cost = cost + state.cost
+      end
+      redis.call('ZADD', state.key, text(state.now), text(state.sum + state.fresh) .. ':' .. text(cost))
+    end
+    if state.blocked > 0 then redis.call('ZADD', state.key, -1, 'blocked:' .. text(state.blocked)) end
+    redis.call('PEXPIRE', state.key, text(ttl))
+  end`;

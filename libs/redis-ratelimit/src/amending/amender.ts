@@ -1,0 +1,81 @@
+import { checkInteger, OptionsError, type Key, type RedisConnection } from '@redstart/redis-core';
+import type { RateLimitReceipt } from '../decision.js';
+import { callOf } from '../deciding/decider.js';
+import { limitKeys } from '../keys.js';
+import type { LocalLimiter } from '../local/local-limiter.js';
+import type { PolicyBook } from '../policies/policy-book.js';
+import type { CompiledPolicy } from '../policies/policy.js';
+import { runAmend, type Amendment, type LimitKey } from '../scripts/amend.js';
+
+/**
+ * Corrects what is counted for a subject. Unlike a decision a correction needs Redis: while that is away, it fails.
+ */
+export class Amender {
+  /** Receipts that have been used. */
+  readonly #refunded = new WeakSet<RateLimitReceipt>();
+
+  constructor(
+    private readonly connection: RedisConnection,
+    private readonly options: { readonly policies: PolicyBook; readonly budgetMs: number },
+    private readonly local: LocalLimiter,
+  ) {}
+
+  /** @returns whether anything was given back */
+  async refund(receipt: RateLimitReceipt): Promise<boolean> {
+    const policy = this.options.policies.get(receipt.policy);
+    if (this.#refunded.has(receipt)) return false;
+    this.#refunded.add(receipt);
+    const { cost, atUs } = receipt;
+    const found = receipt.charges.flatMap(({ key, part, mark }) => {
+      // A limit that the policy does not have any more counts nothing.
+      const compiled = policy.limits.find((limit) => limit.part === part);
+      return compiled === undefined ? [] : [{ key, limit: compiled.limit, charge: { cost, mark, atUs } }];
+    });
+    if (found.length === 0) return false;
+    const changes = await this.#amend('refund', found, { verb: 'give', charges: found.map(({ charge }) => charge) });
+    return changes.some((change) => change < 0);
+  }
+
+  async penalize(policy: CompiledPolicy, subject: Key, cost: number): Promise<void> {
+    await this.#amend('penalize', this.#rates(policy, subject, 'penalize'), { verb: 'penalize', units: cost });
+  }
+
+  async set(policy: CompiledPolicy, subject: Key, used: number): Promise<void> {
+    const limits = this.#rates(policy, subject, 'set');
+    const most = Math.min(...limits.map(({ limit }) => limit.limit));
+    await this.#amend('set', limits, { verb: 'set', units: checkInteger(used, 'used', 0, most) });
+  }
+
+  async block(policy: CompiledPolicy, subject: Key, ms: number): Promise<void> {
+    await this.#amend('block', this.#limits(policy, subject), { verb: 'block', ms });
+  }
+
+  /** @returns whether there was anything */
+  async reset(policy: CompiledPolicy, subject: Key): Promise<boolean> {
+    const keys = this.#limits(policy, subject).map(({ key }) => key);
+    for (const key of keys) this.local.forget(key);
+    const deleted = await this.connection.call(callOf('reset', this.options.budgetMs), (client) =>
+      client.unlink(...keys),
+    );
+    return deleted > 0;
+  }
+
+  #amend(operation: string, limits: readonly LimitKey[], amendment: Amendment): Promise<readonly number[]> {
+    return runAmend(this.connection, callOf(operation, this.options.budgetMs), limits, amendment);
+  }
+
+  #limits(policy: CompiledPolicy, subject: Key): LimitKey[] {
+    const { state } = limitKeys(this.connection.keys, subject);
+    return policy.limits.map((compiled) => ({ key: state(compiled), limit: compiled.limit }));
+  }
+
+  /** The limits that count units. */
+  #rates(policy: CompiledPolicy, subject: Key, operation: string): LimitKey[] {
+    const limits = this.#limits(policy, subject).filter(({ limit }) => limit.kind !== 'concurrency');
+    if (limits.length > 0) return limits;
+    throw new OptionsError(
+      `${operation}("${policy.name}")`,
+      'has a concurrency limit alone, and that counts no units.',
+    );
+  }
+}

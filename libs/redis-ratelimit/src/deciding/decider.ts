@@ -1,0 +1,212 @@
+import { randomUUID } from 'node:crypto';
+import { RedisUnavailableError, type Key, type RedisConnection } from '@redstart/redis-core';
+import { combine, type LimitDecision, type RateLimitDecision, type RateLimitReceipt } from '../decision.js';
+import { limitKeys } from '../keys.js';
+import { LocalLimiter } from '../local/local-limiter.js';
+import type { Outcome, Verdict } from '../scripts/decide.js';
+import { DecisionBatch } from './decision-batch.js';
+import { PlanBook, type Plan, type PlannedLimit, type PolicyCharge } from './plan.js';
+
+/** What a call takes of one policy for one subject. */
+export interface SubjectCharge extends PolicyCharge {
+  readonly subject: Key;
+}
+
+/** A slot that a call has taken. */
+export interface TakenSlot {
+  readonly key: string;
+  readonly leaseMs: number;
+  readonly countedBy: 'redis' | 'local';
+}
+
+/** The decisions of one call, one per charge; unless all of them are allowed, nothing was charged. */
+export interface Decided {
+  readonly decisions: readonly RateLimitDecision[];
+  readonly allowed: boolean;
+  /** Under the id of the call. */
+  readonly slots: readonly TakenSlot[];
+}
+
+export interface DeciderOptions {
+  readonly budgetMs: number;
+  readonly localKeys: number;
+}
+
+/** An `exact` call asks so often within its budget. */
+const exactAttempts = 3;
+
+/**
+ * Decides calls: by the script, and while Redis does not answer by what each policy says to that.
+ *
+ * An outage is not reported here: the connection traces every failed call on the `redstart:operation` channel, and the decision says who made it.
+ */
+export class Decider {
+  readonly local: LocalLimiter;
+  readonly #connection: RedisConnection;
+  readonly #budgetMs: number;
+  readonly #plans = new PlanBook();
+  readonly #consuming: DecisionBatch;
+  readonly #peeking: DecisionBatch;
+
+  constructor(connection: RedisConnection, { budgetMs, localKeys }: DeciderOptions) {
+    this.#connection = connection;
+    this.#budgetMs = budgetMs;
+    this.local = new LocalLimiter(localKeys, connection.clock);
+    this.#consuming = new DecisionBatch(connection, callOf('consume', budgetMs));
+    this.#peeking = new DecisionBatch(connection, callOf('peek', budgetMs));
+  }
+
+  /**
+   * Decides one call: all charges, or none.
+   *
+   * @param charges of subjects in one slot
+   * @param id of the slots that the call takes
+   */
+  async decide(charges: readonly SubjectCharge[], take: boolean, id?: string): Promise<Decided> {
+    const plan = this.#plans.planOf(charges, take);
+    const keys = this.#keysOf(charges);
+    try {
+      const outcome = await this.#ask(plan, keys, charges, id);
+      return decidedOf(charges, plan, keys, outcome, () => 'redis');
+    } catch (error) {
+      if (!(error instanceof RedisUnavailableError)) throw error;
+      if (charges.some(({ policy }) => policy.onError === 'closed')) throw error;
+      return this.#withoutRedis(charges, plan, keys, id);
+    }
+  }
+
+  #keysOf(charges: readonly SubjectCharge[]): string[] {
+    return charges.flatMap(({ policy, subject }) => {
+      const { state } = limitKeys(this.#connection.keys, subject);
+      return policy.limits.map(state);
+    });
+  }
+
+  #ask(plan: Plan, keys: readonly string[], charges: readonly SubjectCharge[], id?: string): Promise<Outcome> {
+    if (!plan.exact) {
+      const batch = plan.take ? this.#consuming : this.#peeking;
+      return batch.ask(plan, keys, plan.named ? (id ?? '') : undefined);
+    }
+    return this.#askUntilAnswered(plan, keys, charges, id ?? randomUUID());
+  }
+
+  /** The script knows the call by its id, so a call whose reply was lost is simply made again. */
+  async #askUntilAnswered(
+    plan: Plan,
+    keys: readonly string[],
+    [first]: readonly SubjectCharge[],
+    id: string,
+  ): Promise<Outcome> {
+    if (first === undefined) throw new TypeError('A call has a charge.');
+    const memory = limitKeys(this.#connection.keys, first.subject).memory(id);
+    const { clock } = this.#connection;
+    const until = clock.now() + this.#budgetMs;
+    for (let attempt = 1; ; attempt++) {
+      const leftMs = until - clock.now();
+      const budgetMs = attempt === exactAttempts ? leftMs : Math.min(leftMs, this.#budgetMs / exactAttempts);
+      try {
+        const batch = new DecisionBatch(this.#connection, callOf('consume', budgetMs));
+        return await batch.ask(plan, [...keys, memory], id);
+      } catch (error) {
+        const mayHaveRun = error instanceof RedisUnavailableError && error.outcome === 'unknown';
+        if (!mayHaveRun || attempt === exactAttempts || clock.now() >= until) throw error;
+      }
+    }
+  }
+
+  #withoutRedis(charges: readonly SubjectCharge[], plan: Plan, keys: readonly string[], id?: string): Decided {
+    const locally = plan.limits.flatMap(({ policy, limit, cost }, index) => {
+      const { enforce, blockMs, onError } = policy;
+      return onError === 'local' ? [{ index, charge: { key: keys[index] ?? '', limit, cost, enforce, blockMs } }] : [];
+    });
+    const outcome = this.local.decide(
+      locally.map(({ charge }) => charge),
+      plan.take,
+      id,
+    );
+    const verdicts = plan.limits.map(({ limit }, index): Verdict => {
+      const place = locally.findIndex((local) => local.index === index);
+      return outcome.verdicts[place] ?? unlimited(limit.limit);
+    });
+    return decidedOf(charges, plan, keys, { atUs: outcome.atUs, verdicts }, (limit) =>
+      limit.policy.onError === 'local' ? 'local' : 'open',
+    );
+  }
+}
+
+/** What the connection is told of a call. */
+export function callOf(operation: string, budgetMs: number) {
+  return { library: 'redis-ratelimit', operation: `ratelimit.${operation}`, budgetMs };
+}
+
+function unlimited(limit: number): Verdict {
+  return { allowed: true, blocked: false, remaining: limit, retryUs: 0, resetUs: 0, mark: 0 };
+}
+
+/** One limit of a call, its key and what was said of it. */
+interface Row {
+  readonly planned: PlannedLimit;
+  readonly key: string;
+  readonly verdict: Verdict;
+}
+
+function decidedOf(
+  charges: readonly SubjectCharge[],
+  plan: Plan,
+  keys: readonly string[],
+  { atUs, verdicts }: Outcome,
+  decidedBy: (limit: PlannedLimit) => RateLimitDecision['decidedBy'],
+): Decided {
+  const rows = plan.limits.flatMap((planned, index): Row[] => {
+    const verdict = verdicts[index];
+    return verdict === undefined ? [] : [{ planned, key: keys[index] ?? '', verdict }];
+  });
+  const allowed = rows.every(({ planned, verdict }) => verdict.allowed || !planned.policy.enforce);
+  const charged = plan.take && allowed;
+  let next = 0;
+  const decisions = charges.map(({ policy, cost }) => {
+    const own = rows.slice(next, (next += policy.limits.length));
+    const by = own[0] === undefined ? 'open' : decidedBy(own[0].planned);
+    const receipt = charged && cost > 0 && by === 'redis' ? receiptOf(policy.name, cost, atUs, own) : undefined;
+    return combine(policy, own.map(limitDecisionOf), by, receipt);
+  });
+  return { decisions, allowed, slots: charged ? rows.flatMap((row) => slotOf(row, decidedBy(row.planned))) : [] };
+}
+
+/** An open policy has admitted the call without a slot. */
+function slotOf({ planned: { limit }, key, verdict }: Row, by: RateLimitDecision['decidedBy']): TakenSlot[] {
+  if (limit.kind !== 'concurrency' || !verdict.allowed || by === 'open') return [];
+  return [{ key, leaseMs: limit.leaseMs, countedBy: by }];
+}
+
+function limitDecisionOf({ planned: { compiled, limit }, verdict }: Row): LimitDecision {
+  return Object.freeze({
+    name: compiled.name,
+    kind: limit.kind,
+    allowed: verdict.allowed,
+    blocked: verdict.blocked,
+    limit: limit.limit,
+    windowMs: limit.windowMs,
+    remaining: verdict.remaining,
+    retryAfterMs: Math.ceil(verdict.retryUs / 1_000),
+    resetAfterMs: Math.ceil(verdict.resetUs / 1_000),
+  });
+}
+
+/** What a shadow limit did not admit was not charged, and a slot is given back by its holder. */
+function receiptOf(policy: string, cost: number, atUs: number, rows: readonly Row[]): RateLimitReceipt {
+  return Object.freeze({
+    policy,
+    cost,
+    atUs,
+    charges: Object.freeze(
+      rows
+        .filter(({ planned, verdict }) => verdict.allowed && !isSlot(planned))
+        .map(({ planned, key, verdict }) => Object.freeze({ key, part: planned.compiled.part, mark: verdict.mark })),
+    ),
+  });
+}
+
+function isSlot({ limit }: PlannedLimit): boolean {
+  return limit.kind === 'concurrency';
+}

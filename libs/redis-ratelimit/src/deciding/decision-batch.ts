@@ -1,0 +1,138 @@
+import {
+  hashSlot,
+  RedisCommandError,
+  type RedisCall,
+  type RedisConnection,
+  type ScriptArgument,
+} from '@redstart/redis-core';
+import type { Algorithm } from '../algorithms/algorithm.js';
+import { decideScript, readAnswers, type Answer, type Outcome } from '../scripts/decide.js';
+import type { Plan } from './plan.js';
+
+/** Who waits for an outcome. */
+interface Caller {
+  readonly resolve: (outcome: Outcome) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** The calls of one tick that want the same of the same keys. */
+interface Entry {
+  readonly plan: Plan;
+  readonly keys: readonly string[];
+  readonly id: string | undefined;
+  readonly calls: Caller[];
+}
+
+/** A script blocks the server while it runs, so one decides no more entries than this: well below a millisecond. */
+const mostEntries = 64;
+
+/**
+ * Gathers the calls of one tick and has them decided by few scripts: one per Cluster slot, on a single server one in all.
+ *
+ * The first call of a tick opens a batch, and the end of the tick (after all microtasks, before any I/O) sends it, so no call waits for another. Calls with
+ * the same plan on the same keys become one entry, which the script decides call by call: exactly as if they had come one after the other.
+ */
+export class DecisionBatch {
+  readonly #connection: RedisConnection;
+  readonly #call: RedisCall;
+  /** In the order of arrival. */
+  #entries: Entry[] = [];
+  /** The last entry on some first key: a later call may join that one only, or it would pass what came in between. */
+  #last = new Map<string, Entry>();
+
+  constructor(connection: RedisConnection, call: RedisCall) {
+    this.#connection = connection;
+    this.#call = call;
+  }
+
+  /**
+   * @param keys one per limit of the plan, then that of the memory of an `exact` call; all in one slot
+   * @param id of a call whose plan is `named`
+   * @throws what the connection's `call` throws; RedisCommandError when a key holds something else
+   */
+  ask(plan: Plan, keys: readonly string[], id?: string): Promise<Outcome> {
+    if (this.#entries.length === 0) process.nextTick(this.#send);
+    const [first = ''] = keys;
+    let entry = id === undefined ? this.#last.get(first) : undefined;
+    if (entry?.plan !== plan || !isSame(entry.keys, keys)) {
+      entry = { plan, keys, id, calls: [] };
+      this.#entries.push(entry);
+      this.#last.set(first, entry);
+    }
+    const { calls } = entry;
+    return new Promise((resolve, reject) => {
+      calls.push({ resolve, reject });
+    });
+  }
+
+  readonly #send = (): void => {
+    const entries = this.#entries;
+    this.#entries = [];
+    this.#last = new Map();
+    for (const together of this.#bySlot(entries)) {
+      for (let i = 0; i < together.length; i += mostEntries) void this.#decide(together.slice(i, i + mostEntries));
+    }
+  };
+
+  #bySlot(entries: Entry[]): Iterable<Entry[]> {
+    if (!this.#connection.cluster || entries.length === 1) return [entries];
+    const slots = new Map<number, Entry[]>();
+    for (const entry of entries) {
+      const slot = hashSlot(entry.keys[0] ?? '');
+      const others = slots.get(slot);
+      if (others === undefined) slots.set(slot, [entry]);
+      else others.push(entry);
+    }
+    return slots.values();
+  }
+
+  async #decide(entries: readonly Entry[]): Promise<void> {
+    try {
+      const { script, keys, args } = scriptCallOf(entries);
+      const reply = await this.#connection.scripts.run(this.#call, script, keys, args);
+      const shapes = entries.map(({ plan, calls }) => ({ calls: calls.length, limits: plan.limits.length }));
+      readAnswers(reply, shapes).forEach((answer, index) => {
+        settle(entries[index]?.calls ?? [], answer, this.#call.operation);
+      });
+    } catch (error) {
+      for (const { calls } of entries) for (const call of calls) call.reject(error);
+    }
+  }
+}
+
+function scriptCallOf(entries: readonly Entry[]) {
+  const plans = new Map<Plan, number>();
+  const kinds = new Set<Algorithm<never>>();
+  const keys: string[] = [];
+  const calls: ScriptArgument[] = [];
+  for (const { plan, keys: own, id, calls: same } of entries) {
+    let index = plans.get(plan);
+    if (index === undefined) {
+      index = plans.size + 1;
+      plans.set(plan, index);
+      for (const kind of plan.kinds) kinds.add(kind);
+    }
+    keys.push(...own);
+    calls.push(index, same.length);
+    if (id !== undefined) calls.push(id);
+  }
+  const args: ScriptArgument[] = [plans.size];
+  for (const plan of plans.keys()) args.push(...plan.args);
+  args.push(...calls);
+  return { script: decideScript([...kinds]), keys, args };
+}
+
+function settle(calls: readonly Caller[], answer: Answer, operation: string): void {
+  calls.forEach((call, index) => {
+    const outcome = 'failure' in answer ? undefined : answer[index];
+    if (outcome !== undefined) call.resolve(outcome);
+    else
+      call.reject(
+        new RedisCommandError(`${operation}: ${'failure' in answer ? answer.failure : 'no answer'}.`, 'WRONGTYPE'),
+      );
+  });
+}
+
+function isSame(some: readonly string[], others: readonly string[]): boolean {
+  return some.length === others.length && some.every((key, index) => key === others[index]);
+}

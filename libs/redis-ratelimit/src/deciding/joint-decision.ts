@@ -1,0 +1,69 @@
+import { hashSlot, isOutage, type RedisConnection } from '@redstart/redis-core';
+import type { RateLimitDecision, RateLimitReceipt } from '../decision.js';
+import { limitKeys } from '../keys.js';
+import type { SlotKeeper } from '../slots/slot-keeper.js';
+import type { Decided, Decider, SubjectCharge, TakenSlot } from './decider.js';
+
+/** Gives back what a receipt says. */
+export type Refund = (receipt: RateLimitReceipt) => Promise<unknown>;
+
+/**
+ * Decides the charges of one call, whatever their subjects: all of them, or none.
+ *
+ * On a single server one script does it. On a Cluster charges of one slot are decided together, and the groups one after the other in the order given: most specific
+ * first, so that the widest limit is only asked for what the narrow ones admit. When one denies, what the ones before it have charged is given back: all or
+ * none in the end, though others may see the charges for a moment, and keep them if Redis goes away in between.
+ */
+export class JointDecision {
+  constructor(
+    private readonly connection: RedisConnection,
+    private readonly decider: Decider,
+    private readonly keeper: SlotKeeper,
+    private readonly refund: Refund,
+  ) {}
+
+  async decide(charges: readonly SubjectCharge[], take: boolean, id?: string): Promise<Decided> {
+    const groups = this.#bySlot(charges);
+    const [only] = groups;
+    if (groups.length === 1 && only !== undefined) return this.decider.decide(only, take, id);
+    const decisions: RateLimitDecision[] = [];
+    const slots: TakenSlot[] = [];
+    try {
+      for (const group of groups) {
+        const decided = await this.decider.decide(group, take, id);
+        if (!decided.allowed) {
+          await this.#giveBack(decisions, slots, id);
+          const before = decisions.map((decision) => Object.freeze({ ...decision, receipt: undefined }));
+          return { decisions: [...before, ...decided.decisions], allowed: false, slots: [] };
+        }
+        decisions.push(...decided.decisions);
+        slots.push(...decided.slots);
+      }
+    } catch (error) {
+      await this.#giveBack(decisions, slots, id);
+      throw error;
+    }
+    return { decisions, allowed: true, slots };
+  }
+
+  #bySlot(charges: readonly SubjectCharge[]): (readonly SubjectCharge[])[] {
+    if (!this.connection.cluster || charges.length < 2) return [charges];
+    const groups = new Map<number, SubjectCharge[]>();
+    for (const charge of charges) {
+      const [first] = charge.policy.limits;
+      if (first === undefined) throw new TypeError('A policy has a limit.');
+      const slot = hashSlot(limitKeys(this.connection.keys, charge.subject).state(first));
+      groups.set(slot, [...(groups.get(slot) ?? []), charge]);
+    }
+    return [...groups.values()];
+  }
+
+  /** An outage in the middle leaves the charges where they are: they lapse with their windows. */
+  async #giveBack(decisions: readonly RateLimitDecision[], slots: readonly TakenSlot[], id = ''): Promise<void> {
+    const refunds = decisions.flatMap(({ receipt }) => (receipt === undefined ? [] : [this.refund(receipt)]));
+    const outcomes = await Promise.allSettled([...refunds, this.keeper.free(slots, id)]);
+    for (const outcome of outcomes) {
+      if (outcome.status === 'rejected' && !isOutage(outcome.reason)) throw outcome.reason;
+    }
+  }
+}

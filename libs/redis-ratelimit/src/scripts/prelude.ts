@@ -1,0 +1,80 @@
+import type { Algorithm } from '../algorithms/algorithm.js';
+
+/** What every script of this library begins with: exact arithmetic, the packed state of the small kinds, and the kinds themselves. */
+export function prelude(kinds: readonly Algorithm<never>[]): string {
+  return `
+local foreign = 'the key holds something else than the state of this rate limit'
+
+local function text(number) return string.format('%.0f', number) end
+
+-- The plain quotient of large integers may be rounded up to the next one.
+local function floorDiv(a, b) return (a - math.fmod(a, b)) / b end
+local function ceilDiv(a, b) return floorDiv(a, b) + (math.fmod(a, b) > 0 and 1 or 0) end
+
+local function unpackState(key)
+  local stored = redis.pcall('GET', key)
+  if not stored then return 0, 0, 0, 0 end
+  if type(stored) == 'table' then return nil, stored.err end
+  local x, y, blocked, z = string.match(stored, '^(%d+) (%d+) (%d+) ?(%d*)$')
+  if not x then return nil, foreign end
+  return tonumber(x), tonumber(y), tonumber(blocked), tonumber(z)
+end
+
+local function packState(key, ttl, x, y, blocked, z)
+  local packed = text(x) .. ' ' .. text(y) .. ' ' .. text(blocked)
+  if z then packed = packed .. ' ' .. text(z) end
+  redis.call('SET', key, packed, 'PX', text(ttl))
+end
+
+local kinds = {
+${kinds.map(({ id, lua }) => `${id} = {${lua}\n},`).join('\n')}
+}
+
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+
+local cursor, key_cursor = 0, 0
+local function argument()
+  cursor = cursor + 1
+  return ARGV[cursor]
+end
+local function number() return tonumber(argument()) end
+local function nextKey()
+  key_cursor = key_cursor + 1
+  return KEYS[key_cursor]
+end
+
+-- A limit as the caller describes it, with what a call takes from it.
+local function readLimit()
+  return {
+    kind = kinds[argument()], cost = number(), enforced = number() == 1, block = number(),
+    a = number(), b = number(), c = number(),
+  }
+end
+
+-- Times are told from the clock's now, also when the state's time stands still ahead of it.
+local function leftOf(limit, state)
+  local remaining, reset = limit.kind.left(state)
+  if reset > 0 then reset = reset + state.now - now end
+  if state.blocked > now then return 0, math.max(reset, state.blocked - now) end
+  return remaining, reset
+end
+
+local function waitOf(limit, state)
+  local wait = limit.kind.wait(state, limit.cost)
+  if wait > 0 then wait = wait + state.now - now end
+  if wait >= 0 and state.blocked > now then wait = math.max(wait, state.blocked - now) end
+  return wait
+end
+
+local function save(limit, state)
+  if state.blocked <= now then state.blocked = 0 end
+  local _, reset = leftOf(limit, state)
+  if reset > 0 then
+    limit.kind.save(state, math.ceil(reset / 1000))
+  else
+    redis.call('DEL', state.key)
+  end
+end
+`;
+}
