@@ -24,3 +24,8 @@ export function limitKeys(space: KeySpace, subject: Key) {
     memory: (call: string) => at(`call:${call}`),
   };
 }
+
+/** The channel on which processes tell each other whose denials to forget: the state keys of a subject, one a line. */
+export function forgetChannel(space: KeySpace): string {
+  return space.untagged('ratelimit', 'forget');
+}

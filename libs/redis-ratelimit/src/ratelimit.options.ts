@@ -26,6 +26,11 @@ export interface RateLimitOptions {
   onError?: OnError;
   /** How many keys the local limiter remembers at most. @default 10_000 */
   localKeys?: number;
+  /**
+   * How many denied calls this process remembers, to deny them without asking Redis until they may pass; 0 for none.
+   * @default 10_000
+   */
+  deniedKeys?: number;
   /** Whether answers carry `RateLimit` and `RateLimit-Policy`. `Retry-After` is sent with every 429. @default true */
   headers?: boolean;
 }
@@ -37,6 +42,7 @@ export interface ResolvedRateLimitOptions {
   readonly key: RequestKey;
   readonly budgetMs: number;
   readonly localKeys: number;
+  readonly deniedKeys: number;
   readonly headers: boolean;
 }
 
@@ -46,6 +52,7 @@ const defaults = {
   budget: '100ms',
   onError: 'local',
   localKeys: 10_000,
+  deniedKeys: 10_000,
   headers: true,
 } as const satisfies Omit<Required<RateLimitOptions>, 'policies'>;
 
@@ -60,6 +67,7 @@ export function resolveRateLimitOptions(raw: RateLimitOptions, name: string): Re
     key: checkFunction(raw.key ?? defaults.key, `${where}.key`),
     budgetMs: durationMs(raw.budget ?? defaults.budget, `${where}.budget`),
     localKeys: checkInteger(raw.localKeys ?? defaults.localKeys, `${where}.localKeys`, 1, 10_000_000),
+    deniedKeys: checkInteger(raw.deniedKeys ?? defaults.deniedKeys, `${where}.deniedKeys`, 0, 10_000_000),
     headers: checkBoolean(raw.headers ?? defaults.headers, `${where}.headers`),
   });
 }

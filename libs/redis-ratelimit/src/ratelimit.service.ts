@@ -11,6 +11,7 @@ import {
 } from '@redstart/redis-core';
 import { Amender } from './amending/amender.js';
 import { Decider, type Decided, type SubjectCharge } from './deciding/decider.js';
+import { DenialCache } from './denials/denial-cache.js';
 import { JointDecision } from './deciding/joint-decision.js';
 import type { RateLimitDecision, RateLimitReceipt } from './decision.js';
 import type { PolicyReference } from './policies/policy-book.js';
@@ -79,9 +80,11 @@ export class RateLimitService<Name extends string = string> {
   constructor(connection: RedisConnection, options: ResolvedRateLimitOptions) {
     this.options = options;
     this.#connection = connection;
-    const decider = new Decider(connection, options);
-    this.#amender = new Amender(connection, options, decider.local);
-    this.#keeper = new SlotKeeper(connection, decider.local, options.budgetMs);
+    const { budgetMs, deniedKeys } = options;
+    const denials = new DenialCache(connection, { budgetMs, maxKeys: deniedKeys });
+    const decider = new Decider(connection, options, denials);
+    this.#amender = new Amender(connection, options, decider.local, denials);
+    this.#keeper = new SlotKeeper(connection, decider.local, budgetMs);
     this.#joint = new JointDecision(connection, decider, this.#keeper, (receipt) => this.#amender.refund(receipt));
     this.#lines = new WaitLines(connection.clock);
   }
@@ -268,7 +271,10 @@ export class RateLimitService<Name extends string = string> {
     const denial = allowed ? undefined : decisions.find((decision) => !decision.allowed);
     const [decision] = decisions;
     if (!allowed || id === undefined || decision === undefined) return { decisions, denial, slot: undefined };
-    return { decisions, denial, slot: new HeldSlot(this.#keeper, { decision, slots, id, sentAtMs }) };
+    const onReleased = () => {
+      for (const charge of charges) this.#lines.wake(lineOf(charge));
+    };
+    return { decisions, denial, slot: new HeldSlot(this.#keeper, { decision, slots, id, sentAtMs, onReleased }) };
   }
 
   #waitFor<T>(
@@ -281,8 +287,7 @@ export class RateLimitService<Name extends string = string> {
     checkKnownKeys(options, ['cost', 'maxWait', 'signal'], operation);
     const charge = chargeOf(policy, key, options);
     const maxWaitMs = durationMs(options.maxWait ?? 0, `${operation}.maxWait`, { min: 0 });
-    const line = `${policy.id} ${encodeSubject(key)}`;
-    return this.#lines.wait(line, { maxWaitMs, signal: options.signal }, async (): Promise<Attempt<T>> => {
+    return this.#lines.wait(lineOf(charge), { maxWaitMs, signal: options.signal }, async (): Promise<Attempt<T>> => {
       const { got, decision } = await attempt(charge);
       return { got, decision, againInMs: againIn(decision) };
     });
@@ -299,6 +304,11 @@ function againIn({ limits, retryAfterMs }: RateLimitDecision): number {
 
 function chargeOf(policy: CompiledPolicy, subject: Key, { cost = 1 }: ConsumeOptions): SubjectCharge {
   return { policy, subject, cost: checkCost(cost) };
+}
+
+/** Tells policies and subjects apart, in this process. */
+function lineOf({ policy, subject }: Pick<SubjectCharge, 'policy' | 'subject'>): string {
+  return `${policy.id} ${encodeSubject(subject)}`;
 }
 
 function checkCost(cost: number): number {
@@ -320,7 +330,7 @@ function withoutSlots(policy: CompiledPolicy, operation: string): CompiledPolicy
 function refuseTwice(charges: readonly SubjectCharge[]): void {
   const seen = new Set<string>();
   for (const { policy, subject } of charges) {
-    const name = `${policy.id} ${encodeSubject(subject)}`;
+    const name = lineOf({ policy, subject });
     if (seen.has(name)) {
       throw new OptionsError('check', `names the policy "${policy.name}" twice for one key. Add up the cost.`);
     }

@@ -1,6 +1,7 @@
 import { checkInteger, OptionsError, type Key, type RedisConnection } from '@redstart/redis-core';
 import type { RateLimitReceipt } from '../decision.js';
-import { callOf } from '../deciding/decider.js';
+import { callOf } from '../deciding/call-of.js';
+import type { DenialCache } from '../denials/denial-cache.js';
 import { limitKeys } from '../keys.js';
 import type { LocalLimiter } from '../local/local-limiter.js';
 import type { PolicyBook } from '../policies/policy-book.js';
@@ -18,6 +19,7 @@ export class Amender {
     private readonly connection: RedisConnection,
     private readonly options: { readonly policies: PolicyBook; readonly budgetMs: number },
     private readonly local: LocalLimiter,
+    private readonly denials: DenialCache,
   ) {}
 
   /** @returns whether anything was given back */
@@ -33,7 +35,9 @@ export class Amender {
     });
     if (found.length === 0) return false;
     const changes = await this.#amend('refund', found, { verb: 'give', charges: found.map(({ charge }) => charge) });
-    return changes.some((change) => change < 0);
+    const anything = changes.some((change) => change < 0);
+    if (anything) await this.denials.forget(keysOf(found));
+    return anything;
   }
 
   async penalize(policy: CompiledPolicy, subject: Key, cost: number): Promise<void> {
@@ -44,19 +48,24 @@ export class Amender {
     const limits = this.#rates(policy, subject, 'set');
     const most = Math.min(...limits.map(({ limit }) => limit.limit));
     await this.#amend('set', limits, { verb: 'set', units: checkInteger(used, 'used', 0, most) });
+    await this.denials.forget(keysOf(limits));
   }
 
   async block(policy: CompiledPolicy, subject: Key, ms: number): Promise<void> {
-    await this.#amend('block', this.#limits(policy, subject), { verb: 'block', ms });
+    const limits = this.#limits(policy, subject);
+    await this.#amend('block', limits, { verb: 'block', ms });
+    // A shorter block than the one before ends earlier than is remembered.
+    await this.denials.forget(keysOf(limits));
   }
 
   /** @returns whether there was anything */
   async reset(policy: CompiledPolicy, subject: Key): Promise<boolean> {
-    const keys = this.#limits(policy, subject).map(({ key }) => key);
+    const keys = keysOf(this.#limits(policy, subject));
     for (const key of keys) this.local.forget(key);
     const deleted = await this.connection.call(callOf('reset', this.options.budgetMs), (client) =>
       client.unlink(...keys),
     );
+    await this.denials.forget(keys);
     return deleted > 0;
   }
 
@@ -78,4 +87,8 @@ export class Amender {
       'has a concurrency limit alone, and that counts no units.',
     );
   }
+}
+
+function keysOf(limits: readonly LimitKey[]): string[] {
+  return limits.map(({ key }) => key);
 }

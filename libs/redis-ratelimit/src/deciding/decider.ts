@@ -4,6 +4,8 @@ import { combine, type LimitDecision, type RateLimitDecision, type RateLimitRece
 import { limitKeys } from '../keys.js';
 import { LocalLimiter } from '../local/local-limiter.js';
 import type { Outcome, Verdict } from '../scripts/decide.js';
+import type { DenialCache } from '../denials/denial-cache.js';
+import { callOf } from './call-of.js';
 import { DecisionBatch } from './decision-batch.js';
 import { PlanBook, type Plan, type PlannedLimit, type PolicyCharge } from './plan.js';
 
@@ -32,9 +34,6 @@ export interface DeciderOptions {
   readonly localKeys: number;
 }
 
-/** An `exact` call asks so often within its budget. */
-const exactAttempts = 3;
-
 /**
  * Decides calls: by the script, and while Redis does not answer by what each policy says to that.
  *
@@ -44,12 +43,14 @@ export class Decider {
   readonly local: LocalLimiter;
   readonly #connection: RedisConnection;
   readonly #budgetMs: number;
+  readonly #denials: DenialCache;
   readonly #plans = new PlanBook();
   readonly #consuming: DecisionBatch;
   readonly #peeking: DecisionBatch;
 
-  constructor(connection: RedisConnection, { budgetMs, localKeys }: DeciderOptions) {
+  constructor(connection: RedisConnection, { budgetMs, localKeys }: DeciderOptions, denials: DenialCache) {
     this.#connection = connection;
+    this.#denials = denials;
     this.#budgetMs = budgetMs;
     this.local = new LocalLimiter(localKeys, connection.clock);
     this.#consuming = new DecisionBatch(connection, callOf('consume', budgetMs));
@@ -65,8 +66,10 @@ export class Decider {
   async decide(charges: readonly SubjectCharge[], take: boolean, id?: string): Promise<Decided> {
     const plan = this.#plans.planOf(charges, take);
     const keys = this.#keysOf(charges);
+    const denial = take ? this.#denials.find(plan, keys) : undefined;
+    if (denial !== undefined) return decidedOf(charges, plan, keys, denial, () => 'redis');
     try {
-      const outcome = await this.#ask(plan, keys, charges, id);
+      const outcome = await this.#askRedis(plan, keys, charges, id);
       return decidedOf(charges, plan, keys, outcome, () => 'redis');
     } catch (error) {
       if (!(error instanceof RedisUnavailableError)) throw error;
@@ -82,6 +85,19 @@ export class Decider {
     });
   }
 
+  async #askRedis(
+    plan: Plan,
+    keys: readonly string[],
+    charges: readonly SubjectCharge[],
+    id?: string,
+  ): Promise<Outcome> {
+    const { generation } = this.#denials;
+    const askedAtMs = this.#connection.clock.now();
+    const outcome = await this.#ask(plan, keys, charges, id);
+    if (plan.take) this.#denials.remember(plan, keys, outcome, askedAtMs, generation);
+    return outcome;
+  }
+
   #ask(plan: Plan, keys: readonly string[], charges: readonly SubjectCharge[], id?: string): Promise<Outcome> {
     if (!plan.exact) {
       const batch = plan.take ? this.#consuming : this.#peeking;
@@ -90,7 +106,7 @@ export class Decider {
     return this.#askUntilAnswered(plan, keys, charges, id ?? randomUUID());
   }
 
-  /** The script knows the call by its id, so a call whose reply was lost is simply made again. */
+  /** The script knows the call by its id, so one whose reply was lost with the connection is simply made again, until the budget ends. */
   async #askUntilAnswered(
     plan: Plan,
     keys: readonly string[],
@@ -100,16 +116,16 @@ export class Decider {
     if (first === undefined) throw new TypeError('A call has a charge.');
     const memory = limitKeys(this.#connection.keys, first.subject).memory(id);
     const { clock } = this.#connection;
-    const until = clock.now() + this.#budgetMs;
-    for (let attempt = 1; ; attempt++) {
-      const leftMs = until - clock.now();
-      const budgetMs = attempt === exactAttempts ? leftMs : Math.min(leftMs, this.#budgetMs / exactAttempts);
+    const untilMs = clock.now() + this.#budgetMs;
+    let lost: RedisUnavailableError | undefined;
+    for (;;) {
       try {
-        const batch = new DecisionBatch(this.#connection, callOf('consume', budgetMs));
+        const batch = new DecisionBatch(this.#connection, callOf('consume', untilMs - clock.now()));
         return await batch.ask(plan, [...keys, memory], id);
       } catch (error) {
-        const mayHaveRun = error instanceof RedisUnavailableError && error.outcome === 'unknown';
-        if (!mayHaveRun || attempt === exactAttempts || clock.now() >= until) throw error;
+        if (error instanceof RedisUnavailableError && error.outcome === 'unknown') lost = error;
+        // What has been lost once may have been charged, whatever becomes of the next try.
+        if (error !== lost || clock.now() >= untilMs) throw lost ?? error;
       }
     }
   }
@@ -132,11 +148,6 @@ export class Decider {
       limit.policy.onError === 'local' ? 'local' : 'open',
     );
   }
-}
-
-/** What the connection is told of a call. */
-export function callOf(operation: string, budgetMs: number) {
-  return { library: 'redis-ratelimit', operation: `ratelimit.${operation}`, budgetMs };
 }
 
 function unlimited(limit: number): Verdict {

@@ -20,6 +20,7 @@ export interface PlannedLimit {
 
 /** What a call wants, but not of whom: the limits of its policies with their costs, ready to be sent. Calls with one plan on one key can be merged. */
 export interface Plan {
+  readonly id: number;
   readonly limits: readonly PlannedLimit[];
   readonly take: boolean;
   /** Whether each call has an id: it takes a slot, or has to be charged exactly once. */
@@ -39,6 +40,7 @@ const mostPlans = 1_000;
 /** Makes each plan once. */
 export class PlanBook {
   readonly #plans = new Map<string, Plan>();
+  #made = 0;
 
   /** @param take `false`: only look */
   planOf(charges: readonly PolicyCharge[], take: boolean): Plan {
@@ -47,13 +49,13 @@ export class PlanBook {
     const known = this.#plans.get(name);
     if (known !== undefined) return known;
     if (this.#plans.size >= mostPlans) this.#plans.clear();
-    const plan = planOf(charges, take);
+    const plan = planOf(++this.#made, charges, take);
     this.#plans.set(name, plan);
     return plan;
   }
 }
 
-function planOf(charges: readonly PolicyCharge[], take: boolean): Plan {
+function planOf(id: number, charges: readonly PolicyCharge[], take: boolean): Plan {
   const limits = charges.flatMap(({ policy, cost }) =>
     policy.limits.map((compiled) => ({ policy, compiled, limit: compiled.limit, cost })),
   );
@@ -61,6 +63,7 @@ function planOf(charges: readonly PolicyCharge[], take: boolean): Plan {
   const named = exact || limits.some(({ limit }) => limit.kind === 'concurrency');
   const head = [take ? 1 : 0, named ? 1 : 0, exact ? rememberedMs : 0, limits.length];
   return Object.freeze({
+    id,
     limits,
     take,
     named,

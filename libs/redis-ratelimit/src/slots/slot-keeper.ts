@@ -1,5 +1,6 @@
 import { isOutage, type RedisConnection, type RenewalGroup } from '@redstart/redis-core';
-import { callOf, type TakenSlot } from '../deciding/decider.js';
+import { callOf } from '../deciding/call-of.js';
+import type { TakenSlot } from '../deciding/decider.js';
 import type { LocalLimiter } from '../local/local-limiter.js';
 import { extendSlotsScript } from '../scripts/extend-slots.js';
 
@@ -16,6 +17,7 @@ export class SlotKeeper {
   readonly #connection: RedisConnection;
   readonly #local: LocalLimiter;
   readonly #budgetMs: number;
+  readonly #kept = new Set<KeptSlot>();
   readonly #renewals: RenewalGroup<KeptSlot> = { renew: (slots) => this.#extend(slots) };
   readonly #localRenewals: RenewalGroup<KeptSlot> = { renew: (slots) => this.#extendLocally(slots) };
 
@@ -23,6 +25,8 @@ export class SlotKeeper {
     this.#connection = connection;
     this.#local = local;
     this.#budgetMs = budgetMs;
+    // Whoever holds one at the end of the process won't come to give it back.
+    connection.beforeClose(() => this.#freeAll());
   }
 
   get clock() {
@@ -33,7 +37,9 @@ export class SlotKeeper {
   keep(slot: KeptSlot): () => void {
     const group = slot.countedBy === 'redis' ? this.#renewals : this.#localRenewals;
     const renewal = this.#connection.leases.track(group, slot, slot.leaseMs / 3);
+    this.#kept.add(slot);
     return () => {
+      this.#kept.delete(slot);
       renewal.stop();
     };
   }
@@ -57,6 +63,10 @@ export class SlotKeeper {
       if (isOutage(error)) return false;
       throw error;
     }
+  }
+
+  async #freeAll(): Promise<void> {
+    await Promise.all([...this.#kept].map((slot) => this.free([slot], slot.id)));
   }
 
   async #extend(slots: readonly KeptSlot[]): Promise<void> {

@@ -20,6 +20,8 @@ export interface SlotGrant {
   readonly id: string;
   /** When it was asked for, on the clock of this process: no lease began earlier. */
   readonly sentAtMs: number;
+  /** Tells whoever waits for a slot in this process. */
+  readonly onReleased: () => void;
 }
 
 /**
@@ -66,7 +68,7 @@ export class HeldSlot implements Slot {
   release(): Promise<boolean> {
     if (this.#released !== undefined) return Promise.resolve(false);
     this.#stop();
-    this.#released = this.#keeper.free(this.#grant.slots, this.#grant.id);
+    this.#released = this.#keeper.free(this.#grant.slots, this.#grant.id).finally(this.#grant.onReleased);
     return this.#released;
   }
 

@@ -1,0 +1,107 @@
+import { RedisConnections } from '@redstart/redis-core';
+import { cluster, describeOn, FaultProxy, standalone } from '@redstart/redis-testing';
+import { all, createPolicies, gcra, RateLimitService, slidingWindow } from '../src/index.js';
+import { startApp, type TestApp } from './test-app.js';
+
+const policies = createPolicies({
+  api: slidingWindow({ limit: 40, window: '1h' }),
+  rate: gcra({ rate: 1_000, per: '1h' }),
+  both: all(slidingWindow({ limit: 10, window: '1m' }), slidingWindow({ limit: 30, window: '1h' })),
+});
+
+describeOn(standalone, cluster)('calls of one tick', (redis) => {
+  let app: TestApp;
+  let limiter: RateLimitService;
+
+  beforeAll(async () => {
+    app = await startApp(redis.connection, { policies, budget: '10s' });
+    limiter = app.get(RateLimitService);
+  });
+  afterAll(() => app.close());
+
+  it('on one key are decided as if they came one after the other', async () => {
+    const decisions = await Promise.all(Array.from({ length: 64 }, () => limiter.consume('api', 'hot')));
+    expect(decisions.map(({ allowed }) => allowed)).toEqual(Array.from({ length: 64 }, (_, index) => index < 40));
+    expect(decisions.map(({ remaining }) => remaining)).toEqual(
+      Array.from({ length: 64 }, (_, index) => Math.max(0, 39 - index)),
+    );
+    expect(new Set(decisions.map(({ receipt }) => receipt)).size).toBe(41); // 40, and none
+  });
+
+  it('keep their order when they want different things', async () => {
+    const [first, second, third, peeked] = await Promise.all([
+      limiter.consume('rate', 'order', { cost: 10 }),
+      limiter.consume('rate', 'order', { cost: 980 }),
+      limiter.consume('rate', 'order', { cost: 20 }),
+      limiter.peek('rate', 'other'),
+    ]);
+    expect([first, second, third].map(({ allowed, remaining }) => [allowed, remaining])).toEqual([
+      [true, 990],
+      [true, 10],
+      [false, 10],
+    ]);
+    expect(peeked.remaining).toBe(1_000);
+  });
+
+  it('on many keys are kept apart', async () => {
+    const decisions = await Promise.all(
+      Array.from({ length: 200 }, (_, index) => limiter.consume('both', ['user', index % 50], { cost: 3 })),
+    );
+    const allowed = decisions.filter((decision) => decision.allowed).length;
+    expect(allowed).toBe(150); // three each
+    expect(decisions.filter(({ receipt }) => receipt === undefined)).toHaveLength(50);
+  });
+
+  it('do not suffer from one whose key holds something else', async () => {
+    await redis.client().set('test:ratelimit:{odd}:api:sw-3600000-10', 'x');
+    const [odd, even] = await Promise.allSettled([limiter.consume('api', 'odd'), limiter.consume('api', 'even')]);
+    expect(odd).toMatchObject({ status: 'rejected', reason: { code: 'REDIS_COMMAND', reason: 'WRONGTYPE' } });
+    expect(even).toMatchObject({ status: 'fulfilled', value: { allowed: true, remaining: 39 } });
+  });
+
+  it('of several subjects are all charged, or none', async () => {
+    await limiter.consume('api', 'all of us', { cost: 39 });
+    const pair = (user: string) => [
+      { policy: 'both', key: ['user', user] },
+      { policy: 'api', key: 'all of us' },
+    ];
+    expect((await limiter.check(pair('ann'))).map(({ allowed }) => allowed)).toEqual([true, true]);
+    const denied = await limiter.check(pair('bob'));
+    expect(denied.at(-1)).toMatchObject({ policy: 'api', allowed: false });
+    expect(denied.every(({ receipt }) => receipt === undefined)).toBe(true);
+    expect((await limiter.peek('both', ['user', 'bob'])).limits.map(({ remaining }) => remaining)).toEqual([10, 30]);
+    expect((await limiter.peek('both', ['user', 'ann'])).limits.map(({ remaining }) => remaining)).toEqual([9, 29]);
+  });
+
+  it('of several subjects stop at the first that denies', async () => {
+    await limiter.consume('both', ['user', 'eve'], { cost: 10 });
+    const decisions = await limiter.check([
+      { policy: 'both', key: ['user', 'eve'] },
+      { policy: 'rate', key: 'everybody' },
+    ]);
+    expect(decisions[0]).toMatchObject({ policy: 'both', allowed: false });
+    expect((await limiter.peek('rate', 'everybody')).remaining).toBe(1_000);
+  });
+});
+
+describeOn(standalone)('the commands of one tick', (redis) => {
+  it('are one script, whatever the policies and keys', async () => {
+    await using proxy = await FaultProxy.start(redis.server);
+    const app = await startApp({ url: proxy.url }, { policies, budget: '10s' });
+    try {
+      const limiter = app.get(RateLimitService);
+      await limiter.check([
+        { policy: 'api', key: 'warm' },
+        { policy: 'rate', key: 'up' },
+      ]);
+      proxy.commands.clear();
+      await Promise.all(
+        Array.from({ length: 60 }, (_, index) => limiter.consume(index % 2 === 0 ? 'api' : 'rate', index % 20)),
+      );
+      expect(Object.fromEntries(proxy.commands)).toEqual({ EVALSHA: 1 });
+      expect(app.get(RedisConnections).get('default').breakerState).toBe('closed');
+    } finally {
+      await app.close();
+    }
+  });
+});

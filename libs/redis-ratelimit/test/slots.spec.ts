@@ -1,0 +1,142 @@
+import { OptionsError } from '@redstart/redis-core';
+import { cluster, describeOn, eventually, FaultProxy, standalone } from '@redstart/redis-testing';
+import {
+  all,
+  concurrency,
+  createPolicies,
+  gcra,
+  RateLimitExceededError,
+  RateLimitService,
+  SlotLostError,
+} from '../src/index.js';
+import { startApp, type TestApp } from './test-app.js';
+
+const policies = createPolicies({
+  export: concurrency({ limit: 2, lease: '30s' }),
+  brief: concurrency({ limit: 1, lease: '1s' }),
+  report: all(concurrency({ limit: 2, lease: '30s' }), gcra({ rate: 3, per: '1h' })),
+  plain: gcra({ rate: 3, per: '1h' }),
+});
+
+describeOn(standalone, cluster)('slots', (redis) => {
+  let app: TestApp;
+  let limiter: RateLimitService;
+
+  beforeEach(async () => {
+    app = await startApp(redis.connection, { policies, budget: '5s' });
+    limiter = app.get(RateLimitService);
+  });
+  afterEach(() => app.close());
+
+  it('admit as many as there are, and come back when they are released', async () => {
+    const first = await limiter.acquire('export', 'ann');
+    const second = await limiter.acquire('export', 'ann');
+    expect(second.decision).toMatchObject({ allowed: true, remaining: 0, limit: 2 });
+    const denied = await limiter.acquire('export', 'ann').catch((error: unknown) => error);
+    expect(denied).toBeInstanceOf(RateLimitExceededError);
+    await using other = await limiter.acquire('export', 'bob');
+    expect(other.signal.aborted).toBe(false);
+    expect(await first.release()).toBe(true);
+    expect(await first.release()).toBe(false);
+    await using third = await limiter.acquire('export', 'ann');
+    expect(third.decision.remaining).toBe(0);
+    await second.release();
+  });
+
+  it('live as long as they are held, however short the lease, and leave nothing behind', async () => {
+    const key = 'test:ratelimit:{ann}:brief:slots';
+    const slot = await limiter.acquire('brief', 'ann');
+    const endsOf = async () => Number((await redis.client().zrange(key, '0', '0', 'WITHSCORES'))[1]);
+    const before = await endsOf();
+    await eventually(async () => {
+      expect(await endsOf()).toBeGreaterThan(before + 1_000_000); // A whole lease has passed.
+    });
+    expect(slot.signal.aborted).toBe(false);
+    expect(await redis.client().pttl(key)).toBeGreaterThan(0);
+    await slot.release();
+    expect(await redis.client().exists(key)).toBe(0);
+  });
+
+  it('abort their signal when Redis has forgotten them', async () => {
+    const slot = await limiter.acquire('brief', 'lost');
+    await redis.client().unlink('test:ratelimit:{lost}:brief:slots');
+    await eventually(() => {
+      expect(slot.signal.reason).toEqual(new SlotLostError('brief', 'gone'));
+    });
+    expect(await slot.release()).toBe(false);
+  });
+
+  it('are charged together with the other limits of the policy, or not at all', async () => {
+    const held = [await limiter.acquire('report', 'ann'), await limiter.acquire('report', 'ann')];
+    await expect(limiter.acquire('report', 'ann')).rejects.toBeInstanceOf(RateLimitExceededError);
+    const { limits } = await limiter.peek('report', 'ann');
+    expect(limits.map(({ name, remaining }) => [name, remaining])).toEqual([
+      ['report/concurrent', 0],
+      ['report/1h', 1],
+    ]);
+    await Promise.all(held.map((slot) => slot.release()));
+    await (await limiter.acquire('report', 'ann')).release();
+    await expect(limiter.acquire('report', 'ann')).rejects.toBeInstanceOf(RateLimitExceededError);
+    expect((await limiter.peek('report', 'ann')).limits[0]?.remaining).toBe(2);
+  });
+
+  it('are waited for, first come first served', async () => {
+    const first = await limiter.acquire('brief', 'queue');
+    const order: number[] = [];
+    const waiting = [1, 2, 3].map(async (turn) => {
+      const slot = await limiter.acquire('brief', 'queue', { maxWait: '20s' });
+      order.push(turn);
+      await slot.release();
+    });
+    await first.release(); // The one that waits first hears of it, without looking again.
+    await Promise.all(waiting);
+    expect(order).toEqual([1, 2, 3]);
+  });
+
+  it('are held while a function runs, which hears of their loss', async () => {
+    const seen = await limiter.run('export', 'run', async (signal) => {
+      expect((await limiter.peek('export', 'run')).remaining).toBe(1);
+      return signal.aborted;
+    });
+    expect(seen).toBe(false);
+    expect((await limiter.peek('export', 'run')).remaining).toBe(2);
+    await expect(limiter.run('export', 'run', () => Promise.reject(new Error('its own')))).rejects.toThrow('its own');
+    expect((await limiter.peek('export', 'run')).remaining).toBe(2);
+  });
+
+  it('are freed when the application shuts down', async () => {
+    await limiter.acquire('export', 'shutdown');
+    await app.close();
+    expect(await redis.client().exists('test:ratelimit:{shutdown}:export:slots')).toBe(0);
+  });
+
+  it('belong to acquire and run alone', async () => {
+    await expect(limiter.consume('export', 'x')).rejects.toThrow(OptionsError);
+    await expect(limiter.wait('export', 'x')).rejects.toThrow('Use acquire or run');
+    await expect(limiter.acquire('plain', 'x')).rejects.toThrow('with a concurrency limit');
+    await expect(limiter.set('export', 'x', 1)).rejects.toThrow('counts no units');
+  });
+});
+
+describeOn(standalone)('a slot while Redis is away', (redis) => {
+  it('is lost when its lease has lapsed by the clock of this process, and counted here from then on', async () => {
+    await using proxy = await FaultProxy.start(redis.server);
+    const app = await startApp({ url: proxy.url }, { policies });
+    try {
+      const limiter = app.get(RateLimitService);
+      const slot = await limiter.acquire('brief', 'ann');
+      using silence = proxy.blackhole();
+      await eventually(() => {
+        expect(slot.signal.reason).toEqual(new SlotLostError('brief', 'expired'));
+      });
+      expect(silence.injected).toBeGreaterThan(0);
+      const local = await limiter.acquire('brief', 'ann');
+      expect(local.decision.decidedBy).toBe('local');
+      await expect(limiter.acquire('brief', 'ann')).rejects.toBeInstanceOf(RateLimitExceededError);
+      expect(await local.release()).toBe(true);
+      expect(await (await limiter.acquire('brief', 'ann')).release()).toBe(true);
+    } finally {
+      await app.close();
+    }
+  });
+});
