@@ -1,3 +1,4 @@
+import type { Key } from '@redstart/redis-core';
 import type { Limit } from './algorithms/algorithms.js';
 
 /** What one limit of a policy says. */
@@ -23,6 +24,7 @@ export interface LimitDecision {
 /** What was charged, and where; for {@link RateLimitService.refund}. Plain data: it may be stored and sent. */
 export interface RateLimitReceipt {
   readonly policy: string;
+  readonly key: Key;
   readonly cost: number;
   /** When, in microseconds of the Redis server. */
   readonly atUs: number;

@@ -15,10 +15,20 @@ export {
 export type { Slot } from './slots/slot.js';
 export type { LimitDecision, RateLimitDecision, RateLimitReceipt } from './decision.js';
 
+export {
+  onRateLimitEvent,
+  rateLimitChannel,
+  type RateLimitEvent,
+  type RateLimitEventSource,
+  type RateLimitHappening,
+} from './telemetry/ratelimit-events.js';
+export type { PolicyStats } from './telemetry/ratelimit-telemetry.js';
+
 export { createPolicies, type Policies, type PolicyName } from './policies/create-policies.js';
+export { dynamic, type Dynamic, type DynamicOptions, type PolicyOf } from './policies/dynamic.js';
 export { all, type All } from './policies/all.js';
 export type { OnError, PolicyOptions } from './policies/policy-options.js';
-export type { RateLimitPolicy } from './policies/policy.js';
+export type { RateLimitPolicy, StaticPolicy } from './policies/policy.js';
 export type { Limit } from './algorithms/algorithms.js';
 export { concurrency, type Concurrency, type ConcurrencyOptions } from './algorithms/concurrency/concurrency.js';
 export { fixedWindow, type FixedWindow, type FixedWindowOptions } from './algorithms/fixed-window/fixed-window.js';

@@ -37,7 +37,8 @@ const module = featureModule<RateLimitOptions, RateLimitService>({
   module: RedisRateLimitModule,
   token: getRateLimitToken,
   service: RateLimitService,
-  create: (connection, options, name) => new RateLimitService(connection, resolveRateLimitOptions(options, name)),
+  create: (connection, options, name) =>
+    new RateLimitService(connection, resolveRateLimitOptions(options, name, connection.clock), name),
   providers: (name): Provider[] => [
     {
       provide: getRequestLimiterToken(name),

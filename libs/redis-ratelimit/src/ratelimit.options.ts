@@ -5,6 +5,7 @@ import {
   checkKnownKeys,
   durationMs,
   OptionsError,
+  type Clock,
   type Duration,
 } from '@redstart/redis-core';
 import { by, type RequestKey } from './http/by.js';
@@ -57,10 +58,14 @@ const defaults = {
 } as const satisfies Omit<Required<RateLimitOptions>, 'policies'>;
 
 /** The one place where raw options become {@link ResolvedRateLimitOptions}. @throws OptionsError · UnknownPolicyError for `global` */
-export function resolveRateLimitOptions(raw: RateLimitOptions, name: string): ResolvedRateLimitOptions {
+export function resolveRateLimitOptions(raw: RateLimitOptions, name: string, clock: Clock): ResolvedRateLimitOptions {
   const where = `RedisRateLimitModule "${name}"`;
   checkKnownKeys(raw, ['policies', ...Object.keys(defaults)], where);
-  const policies = new PolicyBook(createPolicies(raw.policies), checkOnError(raw.onError, where) ?? defaults.onError);
+  const policies = new PolicyBook(
+    createPolicies(raw.policies),
+    checkOnError(raw.onError, where) ?? defaults.onError,
+    clock,
+  );
   return Object.freeze({
     policies,
     global: checkNames(raw.global ?? defaults.global, policies, `${where}.global`),
@@ -76,6 +81,6 @@ function checkNames(names: unknown, policies: PolicyBook, option: string): reado
   if (!Array.isArray(names) || !names.every((name) => typeof name === 'string')) {
     throw new OptionsError(option, `expected an array of policy names: ${policies.names.join(', ')}.`);
   }
-  for (const name of names) policies.get(name);
+  for (const name of names) policies.checkName(name);
   return Object.freeze([...names]);
 }

@@ -14,11 +14,14 @@ import { Decider, type Decided, type SubjectCharge } from './deciding/decider.js
 import { DenialCache } from './denials/denial-cache.js';
 import { JointDecision } from './deciding/joint-decision.js';
 import type { RateLimitDecision, RateLimitReceipt } from './decision.js';
+import type { RateLimitContext } from './http/by.js';
+import { createPolicies } from './policies/create-policies.js';
 import type { PolicyReference } from './policies/policy-book.js';
-import type { CompiledPolicy } from './policies/policy.js';
+import type { CompiledPolicy, RateLimitPolicy } from './policies/policy.js';
 import type { ResolvedRateLimitOptions } from './ratelimit.options.js';
 import { HeldSlot, type Slot } from './slots/slot.js';
 import { SlotKeeper } from './slots/slot-keeper.js';
+import { RateLimitTelemetry, type PolicyStats } from './telemetry/ratelimit-telemetry.js';
 import { WaitLines, type Attempt } from './waiting/wait-lines.js';
 
 export interface ConsumeOptions {
@@ -44,6 +47,8 @@ export interface ReferencedCheck {
   readonly policy: PolicyReference;
   readonly key: Key;
   readonly cost: number;
+  /** What a dynamic policy of a decorated handler may look at. */
+  readonly context?: RateLimitContext | undefined;
 }
 
 /**
@@ -76,17 +81,21 @@ export class RateLimitService<Name extends string = string> {
   readonly #amender: Amender;
   readonly #keeper: SlotKeeper;
   readonly #lines: WaitLines;
+  readonly #telemetry: RateLimitTelemetry;
 
-  constructor(connection: RedisConnection, options: ResolvedRateLimitOptions) {
+  constructor(connection: RedisConnection, options: ResolvedRateLimitOptions, name = 'default') {
     this.options = options;
     this.#connection = connection;
     const { budgetMs, deniedKeys } = options;
     const denials = new DenialCache(connection, { budgetMs, maxKeys: deniedKeys });
     const decider = new Decider(connection, options, denials);
-    this.#amender = new Amender(connection, options, decider.local, denials);
+    this.#amender = new Amender(connection, budgetMs, decider.local, denials);
     this.#keeper = new SlotKeeper(connection, decider.local, budgetMs);
-    this.#joint = new JointDecision(connection, decider, this.#keeper, (receipt) => this.#amender.refund(receipt));
+    this.#joint = new JointDecision(connection, decider, this.#keeper, (policy, receipt) =>
+      this.#amender.refund(policy, receipt),
+    );
     this.#lines = new WaitLines(connection.clock);
+    this.#telemetry = new RateLimitTelemetry({ module: name, connection: connection.name });
   }
 
   /**
@@ -102,8 +111,9 @@ export class RateLimitService<Name extends string = string> {
    */
   async consume(policy: Name, key: Key, options: ConsumeOptions = {}): Promise<RateLimitDecision> {
     checkKnownKeys(options, ['cost'], 'consume');
-    const compiled = withoutSlots(this.options.policies.get(policy), 'consume');
-    return only(await this.#joint.decide([chargeOf(compiled, key, options)], true));
+    const charge = await this.#chargeOf(policy, key, options);
+    refuseSlots(charge, 'consume');
+    return only(await this.#take([charge]));
   }
 
   /**
@@ -114,7 +124,7 @@ export class RateLimitService<Name extends string = string> {
    */
   async peek(policy: Name, key: Key, options: ConsumeOptions = {}): Promise<RateLimitDecision> {
     checkKnownKeys(options, ['cost'], 'peek');
-    return only(await this.#joint.decide([chargeOf(this.options.policies.get(policy), key, options)], false));
+    return only(await this.#joint.decide([await this.#chargeOf(policy, key, options)], false));
   }
 
   /**
@@ -127,13 +137,10 @@ export class RateLimitService<Name extends string = string> {
    * @throws like {@link consume} · OptionsError when a policy stands there twice for one key
    */
   async check(checks: readonly RateLimitCheck<Name>[]): Promise<readonly RateLimitDecision[]> {
-    const { decisions } = await this.admit(
-      checks.map(({ policy, key, cost = 1 }) => {
-        withoutSlots(this.options.policies.get(policy), 'check');
-        return { policy: { name: policy }, key, cost };
-      }),
-    );
-    return decisions;
+    const charges = await Promise.all(checks.map(({ policy, key, cost }) => this.#chargeOf(policy, key, { cost })));
+    for (const charge of charges) refuseSlots(charge, 'check');
+    refuseTwice(charges);
+    return (await this.#take(charges)).decisions;
   }
 
   /**
@@ -143,8 +150,11 @@ export class RateLimitService<Name extends string = string> {
    * @throws UnknownPolicyError · RedisUnavailableError
    * @see    one EVALSHA
    */
-  refund(receipt: RateLimitReceipt): Promise<boolean> {
-    return this.#amender.refund(receipt);
+  async refund(receipt: RateLimitReceipt): Promise<boolean> {
+    const policy = await this.options.policies.policyFor(receipt.policy, receipt.key);
+    const anything = await this.#amender.refund(policy, receipt);
+    if (anything) this.#telemetry.refunded(policy.name);
+    return anything;
   }
 
   /**
@@ -156,7 +166,7 @@ export class RateLimitService<Name extends string = string> {
    */
   async penalize(policy: Name, key: Key, options: ConsumeOptions = {}): Promise<void> {
     checkKnownKeys(options, ['cost'], 'penalize');
-    await this.#amender.penalize(this.options.policies.get(policy), key, checkCost(options.cost ?? 1));
+    await this.#amender.penalize(await this.options.policies.policyFor(policy, key), key, checkCost(options.cost ?? 1));
   }
 
   /**
@@ -166,7 +176,7 @@ export class RateLimitService<Name extends string = string> {
    * @see    one EVALSHA
    */
   async block(policy: Name, key: Key, duration: Duration): Promise<void> {
-    await this.#amender.block(this.options.policies.get(policy), key, durationMs(duration, 'block'));
+    await this.#amender.block(await this.options.policies.policyFor(policy, key), key, durationMs(duration, 'block'));
   }
 
   /**
@@ -177,7 +187,7 @@ export class RateLimitService<Name extends string = string> {
    * @see    one EVALSHA
    */
   async set(policy: Name, key: Key, used: number): Promise<void> {
-    await this.#amender.set(this.options.policies.get(policy), key, used);
+    await this.#amender.set(await this.options.policies.policyFor(policy, key), key, used);
   }
 
   /**
@@ -187,8 +197,34 @@ export class RateLimitService<Name extends string = string> {
    * @throws UnknownPolicyError · RedisUnavailableError
    * @see    one UNLINK
    */
-  reset(policy: Name, key: Key): Promise<boolean> {
-    return this.#amender.reset(this.options.policies.get(policy), key);
+  async reset(policy: Name, key: Key): Promise<boolean> {
+    return this.#amender.reset(await this.options.policies.policyFor(policy, key), key);
+  }
+
+  /**
+   * Puts other limits in the place of a policy, in this process, from the next call on. What has been counted under it stays counted, as far as the new limits are of
+   * the same kind and over the same time.
+   *
+   * @throws UnknownPolicyError · OptionsError for what is no policy
+   */
+  redefine(policy: Name, limits: RateLimitPolicy): void {
+    createPolicies({ [policy]: limits });
+    this.options.policies.redefine(policy, limits);
+  }
+
+  /**
+   * Makes a `dynamic` policy ask for its limits again at the next call, in this process; others do so when their `cache` has passed.
+   *
+   * @param key for whom. @default everybody
+   * @throws UnknownPolicyError
+   */
+  refresh(policy: Name, key?: Key): void {
+    this.options.policies.refresh(policy, key);
+  }
+
+  /** What has been decided so far in this process, by policy. A policy that was never asked is not there. */
+  stats(): Record<string, PolicyStats> {
+    return this.#telemetry.stats();
   }
 
   /**
@@ -203,14 +239,14 @@ export class RateLimitService<Name extends string = string> {
    * @see      one EVALSHA, ZREM to release, one EVALSHA a third of a lease for all slots of the process
    */
   async acquire(policy: Name, key: Key, options: WaitOptions = {}): Promise<Slot> {
-    const compiled = this.options.policies.get(policy);
-    if (!hasSlots(compiled)) {
+    const charge = await this.#chargeOf(policy, key, options);
+    if (!hasSlots(charge.policy)) {
       throw new OptionsError(
         `acquire("${policy}")`,
         'takes a policy with a concurrency limit. For others use consume or wait.',
       );
     }
-    return this.#waitFor('acquire', compiled, key, options, async (charge) => {
+    return this.#waitFor('acquire', charge, options, async () => {
       const { decisions, slot } = await this.#admit([charge]);
       return { got: slot, decision: only({ decisions }) };
     });
@@ -222,9 +258,10 @@ export class RateLimitService<Name extends string = string> {
    * @throws RateLimitExceededError as soon as it is known that it can't be within `maxWait` · the signal's reason · like {@link consume}
    */
   async wait(policy: Name, key: Key, options: WaitOptions = {}): Promise<RateLimitDecision> {
-    const compiled = withoutSlots(this.options.policies.get(policy), 'wait');
-    return this.#waitFor('wait', compiled, key, { maxWait: '10s', ...options }, async (charge) => {
-      const decision = only(await this.#joint.decide([charge], true));
+    const charge = await this.#chargeOf(policy, key, options);
+    refuseSlots(charge, 'wait');
+    return this.#waitFor('wait', charge, { maxWait: '10s', ...options }, async () => {
+      const decision = only(await this.#take([charge]));
       return { got: decision.allowed ? decision : undefined, decision };
     });
   }
@@ -243,7 +280,7 @@ export class RateLimitService<Name extends string = string> {
   ): Promise<T> {
     const bounds = { maxWait: 0, ...options };
     const own = options.signal ?? new AbortController().signal;
-    if (!hasSlots(this.options.policies.get(policy))) {
+    if (!hasSlots(await this.options.policies.policyFor(policy, key))) {
       await this.wait(policy, key, bounds);
       return fn(own);
     }
@@ -257,17 +294,41 @@ export class RateLimitService<Name extends string = string> {
 
   /** @internal {@link check} for decorators, whose policy may be their own, and who hold the slots until their call ends. */
   async admit(checks: readonly ReferencedCheck[]): Promise<Admission> {
-    const charges = checks.map(({ policy, key, cost }) =>
-      chargeOf(this.options.policies.resolve(policy), key, { cost }),
+    const charges = await Promise.all(
+      checks.map(({ policy, key, cost, context }) => {
+        this.options.policies.register(policy);
+        return this.#chargeOf(policy.name, key, { cost }, context);
+      }),
     );
     refuseTwice(charges);
     return this.#admit(charges);
   }
 
+  async #chargeOf(
+    name: string,
+    subject: Key,
+    { cost = 1 }: { readonly cost?: number | undefined },
+    context?: RateLimitContext,
+  ): Promise<SubjectCharge> {
+    const policy = await this.options.policies.policyFor(name, subject, context);
+    return { policy, subject, cost: checkCost(cost) };
+  }
+
+  async #take(charges: readonly SubjectCharge[], id?: string): Promise<Decided> {
+    try {
+      const decided = await this.#joint.decide(charges, true, id);
+      this.#telemetry.decided(decided.decisions, decided.allowed, decided.remembered);
+      return decided;
+    } catch (error) {
+      this.#telemetry.failed(charges.map(({ policy }) => policy.name));
+      throw error;
+    }
+  }
+
   async #admit(charges: readonly SubjectCharge[]): Promise<Admission> {
     const id = charges.some(({ policy }) => hasSlots(policy)) ? randomUUID() : undefined;
     const sentAtMs = this.#connection.clock.now();
-    const { decisions, allowed, slots } = await this.#joint.decide(charges, true, id);
+    const { decisions, allowed, slots } = await this.#take(charges, id);
     const denial = allowed ? undefined : decisions.find((decision) => !decision.allowed);
     const [decision] = decisions;
     if (!allowed || id === undefined || decision === undefined) return { decisions, denial, slot: undefined };
@@ -279,16 +340,14 @@ export class RateLimitService<Name extends string = string> {
 
   #waitFor<T>(
     operation: string,
-    policy: CompiledPolicy,
-    key: Key,
+    charge: SubjectCharge,
     options: WaitOptions,
-    attempt: (charge: SubjectCharge) => Promise<{ got: T | undefined; decision: RateLimitDecision }>,
+    attempt: () => Promise<{ got: T | undefined; decision: RateLimitDecision }>,
   ): Promise<T> {
     checkKnownKeys(options, ['cost', 'maxWait', 'signal'], operation);
-    const charge = chargeOf(policy, key, options);
     const maxWaitMs = durationMs(options.maxWait ?? 0, `${operation}.maxWait`, { min: 0 });
     return this.#lines.wait(lineOf(charge), { maxWaitMs, signal: options.signal }, async (): Promise<Attempt<T>> => {
-      const { got, decision } = await attempt(charge);
+      const { got, decision } = await attempt();
       return { got, decision, againInMs: againIn(decision) };
     });
   }
@@ -300,10 +359,6 @@ function againIn({ limits, retryAfterMs }: RateLimitDecision): number {
   const slots = limits.length > rates.length;
   const ratesMs = Math.max(0, ...rates.map((limit) => limit.retryAfterMs));
   return slots ? Math.max(ratesMs, Math.min(retryAfterMs, slotPollMs * (0.5 + Math.random() / 2))) : retryAfterMs;
-}
-
-function chargeOf(policy: CompiledPolicy, subject: Key, { cost = 1 }: ConsumeOptions): SubjectCharge {
-  return { policy, subject, cost: checkCost(cost) };
 }
 
 /** Tells policies and subjects apart, in this process. */
@@ -319,8 +374,8 @@ function hasSlots({ limits }: CompiledPolicy): boolean {
   return limits.some(({ limit }) => limit.kind === 'concurrency');
 }
 
-function withoutSlots(policy: CompiledPolicy, operation: string): CompiledPolicy {
-  if (!hasSlots(policy)) return policy;
+function refuseSlots({ policy }: SubjectCharge, operation: string): void {
+  if (!hasSlots(policy)) return;
   throw new OptionsError(
     `${operation}("${policy.name}")`,
     'has a concurrency limit, whose slots somebody has to give back. Use acquire or run.',

@@ -4,7 +4,6 @@ import { callOf } from '../deciding/call-of.js';
 import type { DenialCache } from '../denials/denial-cache.js';
 import { limitKeys } from '../keys.js';
 import type { LocalLimiter } from '../local/local-limiter.js';
-import type { PolicyBook } from '../policies/policy-book.js';
 import type { CompiledPolicy } from '../policies/policy.js';
 import { runAmend, type Amendment, type LimitKey } from '../scripts/amend.js';
 
@@ -17,14 +16,13 @@ export class Amender {
 
   constructor(
     private readonly connection: RedisConnection,
-    private readonly options: { readonly policies: PolicyBook; readonly budgetMs: number },
+    private readonly budgetMs: number,
     private readonly local: LocalLimiter,
     private readonly denials: DenialCache,
   ) {}
 
   /** @returns whether anything was given back */
-  async refund(receipt: RateLimitReceipt): Promise<boolean> {
-    const policy = this.options.policies.get(receipt.policy);
+  async refund(policy: CompiledPolicy, receipt: RateLimitReceipt): Promise<boolean> {
     if (this.#refunded.has(receipt)) return false;
     this.#refunded.add(receipt);
     const { cost, atUs } = receipt;
@@ -62,15 +60,13 @@ export class Amender {
   async reset(policy: CompiledPolicy, subject: Key): Promise<boolean> {
     const keys = keysOf(this.#limits(policy, subject));
     for (const key of keys) this.local.forget(key);
-    const deleted = await this.connection.call(callOf('reset', this.options.budgetMs), (client) =>
-      client.unlink(...keys),
-    );
+    const deleted = await this.connection.call(callOf('reset', this.budgetMs), (client) => client.unlink(...keys));
     await this.denials.forget(keys);
     return deleted > 0;
   }
 
   #amend(operation: string, limits: readonly LimitKey[], amendment: Amendment): Promise<readonly number[]> {
-    return runAmend(this.connection, callOf(operation, this.options.budgetMs), limits, amendment);
+    return runAmend(this.connection, callOf(operation, this.budgetMs), limits, amendment);
   }
 
   #limits(policy: CompiledPolicy, subject: Key): LimitKey[] {

@@ -25,6 +25,8 @@ export interface TakenSlot {
 export interface Decided {
   readonly decisions: readonly RateLimitDecision[];
   readonly allowed: boolean;
+  /** Whether it was told from memory, without asking Redis. */
+  readonly remembered: boolean;
   /** Under the id of the call. */
   readonly slots: readonly TakenSlot[];
 }
@@ -67,7 +69,7 @@ export class Decider {
     const plan = this.#plans.planOf(charges, take);
     const keys = this.#keysOf(charges);
     const denial = take ? this.#denials.find(plan, keys) : undefined;
-    if (denial !== undefined) return decidedOf(charges, plan, keys, denial, () => 'redis');
+    if (denial !== undefined) return { ...decidedOf(charges, plan, keys, denial, () => 'redis'), remembered: true };
     try {
       const outcome = await this.#askRedis(plan, keys, charges, id);
       return decidedOf(charges, plan, keys, outcome, () => 'redis');
@@ -175,13 +177,19 @@ function decidedOf(
   const allowed = rows.every(({ planned, verdict }) => verdict.allowed || !planned.policy.enforce);
   const charged = plan.take && allowed;
   let next = 0;
-  const decisions = charges.map(({ policy, cost }) => {
+  const decisions = charges.map((charge) => {
+    const { policy, cost } = charge;
     const own = rows.slice(next, (next += policy.limits.length));
     const by = own[0] === undefined ? 'open' : decidedBy(own[0].planned);
-    const receipt = charged && cost > 0 && by === 'redis' ? receiptOf(policy.name, cost, atUs, own) : undefined;
+    const receipt = charged && cost > 0 && by === 'redis' ? receiptOf(charge, atUs, own) : undefined;
     return combine(policy, own.map(limitDecisionOf), by, receipt);
   });
-  return { decisions, allowed, slots: charged ? rows.flatMap((row) => slotOf(row, decidedBy(row.planned))) : [] };
+  return {
+    decisions,
+    allowed,
+    remembered: false,
+    slots: charged ? rows.flatMap((row) => slotOf(row, decidedBy(row.planned))) : [],
+  };
 }
 
 /** An open policy has admitted the call without a slot. */
@@ -205,9 +213,10 @@ function limitDecisionOf({ planned: { compiled, limit }, verdict }: Row): LimitD
 }
 
 /** What a shadow limit did not admit was not charged, and a slot is given back by its holder. */
-function receiptOf(policy: string, cost: number, atUs: number, rows: readonly Row[]): RateLimitReceipt {
+function receiptOf({ policy, subject, cost }: SubjectCharge, atUs: number, rows: readonly Row[]): RateLimitReceipt {
   return Object.freeze({
-    policy,
+    policy: policy.name,
+    key: plainKey(subject),
     cost,
     atUs,
     charges: Object.freeze(
@@ -216,6 +225,12 @@ function receiptOf(policy: string, cost: number, atUs: number, rows: readonly Ro
         .map(({ planned, key, verdict }) => Object.freeze({ key, part: planned.compiled.part, mark: verdict.mark })),
     ),
   });
+}
+
+/** The same key without a bigint, which JSON can't hold. */
+function plainKey(key: Key): Key {
+  if (typeof key === 'object') return key.map((part) => (typeof part === 'bigint' ? part.toString() : part));
+  return typeof key === 'bigint' ? key.toString() : key;
 }
 
 function isSlot({ limit }: PlannedLimit): boolean {

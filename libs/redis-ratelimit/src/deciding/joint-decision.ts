@@ -1,11 +1,12 @@
 import { hashSlot, isOutage, type RedisConnection } from '@redstart/redis-core';
 import type { RateLimitDecision, RateLimitReceipt } from '../decision.js';
 import { limitKeys } from '../keys.js';
+import type { CompiledPolicy } from '../policies/policy.js';
 import type { SlotKeeper } from '../slots/slot-keeper.js';
 import type { Decided, Decider, SubjectCharge, TakenSlot } from './decider.js';
 
 /** Gives back what a receipt says. */
-export type Refund = (receipt: RateLimitReceipt) => Promise<unknown>;
+export type Refund = (policy: CompiledPolicy, receipt: RateLimitReceipt) => Promise<unknown>;
 
 /**
  * Decides the charges of one call, whatever their subjects: all of them, or none.
@@ -28,22 +29,24 @@ export class JointDecision {
     if (groups.length === 1 && only !== undefined) return this.decider.decide(only, take, id);
     const decisions: RateLimitDecision[] = [];
     const slots: TakenSlot[] = [];
+    const charged: SubjectCharge[] = [];
     try {
       for (const group of groups) {
         const decided = await this.decider.decide(group, take, id);
         if (!decided.allowed) {
-          await this.#giveBack(decisions, slots, id);
+          await this.#giveBack(charged, decisions, slots, id);
           const before = decisions.map((decision) => Object.freeze({ ...decision, receipt: undefined }));
-          return { decisions: [...before, ...decided.decisions], allowed: false, slots: [] };
+          return { ...decided, decisions: [...before, ...decided.decisions] };
         }
         decisions.push(...decided.decisions);
+        charged.push(...group);
         slots.push(...decided.slots);
       }
     } catch (error) {
-      await this.#giveBack(decisions, slots, id);
+      await this.#giveBack(charged, decisions, slots, id);
       throw error;
     }
-    return { decisions, allowed: true, slots };
+    return { decisions, allowed: true, slots, remembered: false };
   }
 
   #bySlot(charges: readonly SubjectCharge[]): (readonly SubjectCharge[])[] {
@@ -59,8 +62,16 @@ export class JointDecision {
   }
 
   /** An outage in the middle leaves the charges where they are: they lapse with their windows. */
-  async #giveBack(decisions: readonly RateLimitDecision[], slots: readonly TakenSlot[], id = ''): Promise<void> {
-    const refunds = decisions.flatMap(({ receipt }) => (receipt === undefined ? [] : [this.refund(receipt)]));
+  async #giveBack(
+    charged: readonly SubjectCharge[],
+    decisions: readonly RateLimitDecision[],
+    slots: readonly TakenSlot[],
+    id = '',
+  ): Promise<void> {
+    const refunds = charged.flatMap(({ policy }, index) => {
+      const receipt = decisions[index]?.receipt;
+      return receipt === undefined ? [] : [this.refund(policy, receipt)];
+    });
     const outcomes = await Promise.allSettled([...refunds, this.keeper.free(slots, id)]);
     for (const outcome of outcomes) {
       if (outcome.status === 'rejected' && !isOutage(outcome.reason)) throw outcome.reason;

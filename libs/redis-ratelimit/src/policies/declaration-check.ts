@@ -90,7 +90,7 @@ export class DeclarationCheck implements OnModuleInit {
     if (policy.inline === undefined && !this.#book.names.includes(policy.name)) {
       throw new UnknownPolicyError(policy.name, this.#book.names, where);
     }
-    this.#book.resolve(policy);
+    this.#book.register(policy);
   }
 
   #candidates(): Candidate[] {

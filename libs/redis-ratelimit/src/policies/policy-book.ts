@@ -1,6 +1,8 @@
-import { OptionsError } from '@redstart/redis-core';
+import { OptionsError, type Clock, type Key } from '@redstart/redis-core';
+import type { RateLimitContext } from '../http/by.js';
 import { UnknownPolicyError } from '../ratelimit.errors.js';
 import type { Policies } from './create-policies.js';
+import { DynamicPolicy } from './dynamic-policy.js';
 import type { OnError } from './policy-options.js';
 import { compilePolicy, type CompiledPolicy, type RateLimitPolicy } from './policy.js';
 
@@ -15,16 +17,16 @@ export interface PolicyReference {
  * boots, or at their first call where the class is not built by Nest's container.
  */
 export class PolicyBook {
-  readonly #policies = new Map<string, CompiledPolicy>();
+  readonly #policies = new Map<string, CompiledPolicy | DynamicPolicy>();
   /** Which decorator a name was taken by: two classes of one name must not share a count by accident. */
   readonly #owners = new Map<string, PolicyReference>();
   readonly #onError: OnError;
+  readonly #clock: Clock;
 
-  constructor(policies: Policies, onError: OnError) {
+  constructor(policies: Policies, onError: OnError, clock: Clock) {
     this.#onError = onError;
-    for (const [name, policy] of Object.entries(policies)) {
-      this.#policies.set(name, compilePolicy(name, policy, onError));
-    }
+    this.#clock = clock;
+    for (const [name, policy] of Object.entries(policies)) this.#define(name, policy);
   }
 
   get names(): string[] {
@@ -32,27 +34,64 @@ export class PolicyBook {
   }
 
   /** @throws UnknownPolicyError */
-  get(name: string): CompiledPolicy {
-    const policy = this.#policies.get(name);
-    if (policy === undefined) throw new UnknownPolicyError(name, this.names);
-    return policy;
+  checkName(name: string): void {
+    this.#get(name);
   }
 
-  /** @throws UnknownPolicyError · OptionsError when the name of an inline policy is taken */
-  resolve(reference: PolicyReference): CompiledPolicy {
+  /**
+   * What holds for a key.
+   * @throws UnknownPolicyError · what the function of a dynamic policy throws
+   */
+  policyFor(name: string, key: Key, context?: RateLimitContext): CompiledPolicy | Promise<CompiledPolicy> {
+    const policy = this.#get(name);
+    return policy instanceof DynamicPolicy ? policy.for(key, context) : policy;
+  }
+
+  /**
+   * Takes in the policy of a decorator, if it brings one.
+   * @throws UnknownPolicyError · OptionsError when the name of an inline policy is taken
+   */
+  register(reference: PolicyReference): void {
     const { name, inline } = reference;
-    if (inline === undefined) return this.get(name);
+    if (inline === undefined) {
+      this.checkName(name);
+      return;
+    }
     const owner = this.#owners.get(name);
-    if (owner === reference) return this.get(name);
+    if (owner === reference) return;
     if (owner !== undefined || this.#policies.has(name)) {
       throw new OptionsError(
         `rate limit "${name}"`,
         'is written at two places of the same name, which would count together. Name the policy in RedisRateLimitModule.forRoot({ policies }) and refer to it.',
       );
     }
-    const policy = compilePolicy(name, inline, this.#onError);
+    this.#define(name, inline);
     this.#owners.set(name, reference);
-    this.#policies.set(name, policy);
+  }
+
+  /** @throws UnknownPolicyError · OptionsError as `createPolicies` does */
+  redefine(name: string, policy: RateLimitPolicy): void {
+    this.checkName(name);
+    this.#define(name, policy);
+  }
+
+  /** @throws UnknownPolicyError */
+  refresh(name: string, key?: Key): void {
+    const policy = this.#get(name);
+    if (policy instanceof DynamicPolicy) policy.refresh(key);
+  }
+
+  #define(name: string, policy: RateLimitPolicy): void {
+    const defined =
+      policy.kind === 'dynamic'
+        ? new DynamicPolicy(name, policy, this.#onError, this.#clock)
+        : compilePolicy(name, policy, this.#onError);
+    this.#policies.set(name, defined);
+  }
+
+  #get(name: string): CompiledPolicy | DynamicPolicy {
+    const policy = this.#policies.get(name);
+    if (policy === undefined) throw new UnknownPolicyError(name, this.names);
     return policy;
   }
 }

@@ -1,10 +1,14 @@
 import { formatDuration, OptionsError } from '@redstart/redis-core';
 import { algorithmOf, isLimit, type Limit } from '../algorithms/algorithms.js';
 import type { All } from './all.js';
+import type { Dynamic } from './dynamic.js';
 import type { OnError } from './policy-options.js';
 
-/** What a name stands for: one limit, or several that are decided together. */
-export type RateLimitPolicy = Limit | All;
+/** One limit, or several that are decided together. */
+export type StaticPolicy = Limit | All;
+
+/** What a name stands for. */
+export type RateLimitPolicy = StaticPolicy | Dynamic;
 
 /** A limit in its policy. */
 export interface CompiledLimit {
@@ -28,8 +32,16 @@ export interface CompiledPolicy {
   readonly exact: boolean;
 }
 
+export function isStaticPolicy(value: unknown): value is StaticPolicy {
+  return isLimit(value) || isOfKind(value, 'all');
+}
+
 export function isPolicy(value: unknown): value is RateLimitPolicy {
-  return isLimit(value) || (typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'all');
+  return isStaticPolicy(value) || isOfKind(value, 'dynamic');
+}
+
+function isOfKind(value: unknown, kind: string): boolean {
+  return typeof value === 'object' && value !== null && 'kind' in value && value.kind === kind;
 }
 
 /** Names stand in keys and in quoted strings of header fields, so they hold nothing that either would have to escape. */
@@ -46,7 +58,7 @@ export function checkPolicyName(name: string, option: string): string {
 let compiledSoFar = 0;
 
 /** @throws OptionsError when two limits of the policy would share their state */
-export function compilePolicy(name: string, policy: RateLimitPolicy, onError: OnError): CompiledPolicy {
+export function compilePolicy(name: string, policy: StaticPolicy, onError: OnError): CompiledPolicy {
   const limits = policy.kind === 'all' ? policy.limits : [policy];
   const compiled = limits.map((limit) =>
     Object.freeze({
