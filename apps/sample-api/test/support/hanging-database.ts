@@ -109,14 +109,15 @@ export function describeHanging(prepared: () => PreparedDatabase): void {
 
   it('a COMMIT whose answer is missing leaves the booking whole: with its ticket', async () => {
     await askWhileHanging('commit', () => book('2A'));
+    // What hung may have been the relay's own COMMIT as well; then the row is due again when its lease is over.
     await eventually(
       async () => {
         expect(await stored()).toEqual(soldWithTicket('2A'));
       },
-      { within: 10_000 },
+      { within: 60_000 },
     );
     expect(await book('2A')).toMatchObject({ status: 409, body: { code: 'SEAT_TAKEN' } });
-  });
+  }, 90_000);
 
   it('its connection is broken off at once, and whatever is asked on it afterwards fails for that reason', async () => {
     await using one = oneConnection(proxy.url);
