@@ -80,9 +80,9 @@ describe('when Redis', () => {
     await limiter.consume('pay', 'ann');
     let admitted = 1;
     let local = 0;
-    let done = false;
+    const stop = new AbortController();
     const paying = (async () => {
-      while (!done) {
+      while (!stop.signal.aborted) {
         const { decidedBy } = await limiter.consume('pay', 'ann');
         if (decidedBy === 'redis') admitted += 1;
         else local += 1;
@@ -96,7 +96,7 @@ describe('when Redis', () => {
       },
       { within: 15_000 },
     );
-    done = true;
+    stop.abort();
     await paying;
     const taken = await servers.master.ask((redis) => redis.hvals('test:ratelimit:{ann}:pay:sw-3600000-10'));
     const charged = taken.reduce((sum, units) => sum + Number(units), 0);
