@@ -1,11 +1,15 @@
 import { hashSlot, RedisUnavailableError } from '@redstart/redis-core';
-import { cluster, describeOn, eventually, standalone } from '@redstart/redis-testing';
+import { cluster, describeOn, eventually, sentinel, standalone } from '@redstart/redis-testing';
 import { DrivenHost } from './driven-host.js';
 
 /** A lease less the margin for clocks that differ: 1 % and 2 ms. */
 const surely = (ttlMs: number) => ttlMs * 0.99 - 2;
 
-describeOn(standalone, cluster)('the renewals of a process', (redis) => {
+describeOn(
+  standalone,
+  sentinel,
+  cluster,
+)('the renewals of a process', (redis) => {
   let host: DrivenHost;
   beforeEach(async () => {
     host = await DrivenHost.start(redis.connection);

@@ -1,5 +1,5 @@
 import { RedisUnavailableError } from '@redstart/redis-core';
-import { cluster, describeOn, eventually, standalone } from '@redstart/redis-testing';
+import { cluster, describeOn, eventually, sentinel, standalone } from '@redstart/redis-testing';
 import type { Lock } from '../src/index.js';
 import { DrivenHost } from './driven-host.js';
 import { deferred, failureOf, takenOneByOne } from './support.js';
@@ -7,7 +7,11 @@ import { deferred, failureOf, takenOneByOne } from './support.js';
 /** A lease less the margin for clocks that differ: 1 % and 2 ms. */
 const surely = (ttlMs: number) => ttlMs * 0.99 - 2;
 
-describeOn(standalone, cluster)('the deadline of a lock', (redis) => {
+describeOn(
+  standalone,
+  sentinel,
+  cluster,
+)('the deadline of a lock', (redis) => {
   let host: DrivenHost;
   beforeEach(async () => {
     host = await DrivenHost.start(redis.connection);

@@ -3,7 +3,7 @@ import { Controller, Get, Inject, Injectable, Param, Scope, type INestApplicatio
 import { Test } from '@nestjs/testing';
 import { OptionsError, RedisModule, UnboundMethodError } from '@redstart/redis-core';
 import { currentLock, getLockToken, InjectLock, LockService, RedisLockModule, WithLock } from '../src/index.js';
-import { cluster, describeOn, standalone } from '@redstart/redis-testing';
+import { cluster, describeOn, sentinel, standalone } from '@redstart/redis-testing';
 import { startHost, type Host } from './support.js';
 
 function keysNow(): readonly string[] {
@@ -76,7 +76,11 @@ class OrdersController {
   }
 }
 
-describeOn(standalone, cluster)('@WithLock', (redis) => {
+describeOn(
+  standalone,
+  sentinel,
+  cluster,
+)('@WithLock', (redis) => {
   let app: INestApplication;
   let url: string;
   let orders: Orders;

@@ -1,5 +1,5 @@
 import { RedisUnavailableError } from '@redstart/redis-core';
-import { cluster, describeOn, eventually, FaultProxy, standalone } from '@redstart/redis-testing';
+import { cluster, describeOn, eventually, FaultProxy, sentinel, standalone } from '@redstart/redis-testing';
 import { LockTimeoutError } from '../src/index.js';
 import { DrivenHost } from './driven-host.js';
 import { deferred, failureOf, startHost, watch, type Host } from './support.js';
@@ -8,7 +8,11 @@ const key = 'shop:lock:{order:42}';
 const surely = (ttlMs: number) => ttlMs * 0.99 - 2;
 
 /** What a waiter makes of what it hears, does not hear, or hears too late: its own time stands still, so no timer helps it. */
-describeOn(standalone, cluster)('a waiter', (redis) => {
+describeOn(
+  standalone,
+  sentinel,
+  cluster,
+)('a waiter', (redis) => {
   let other: Host;
   let host: DrivenHost;
   beforeAll(async () => {
@@ -185,7 +189,7 @@ describeOn(standalone, cluster)('a waiter', (redis) => {
   });
 
   // On Cluster each lock has a channel of its own, so no message can be mistaken.
-  if (redis.topology === 'standalone') {
+  if (redis.topology !== 'cluster') {
     it('for several locks does not take a message about one of them for another one', async () => {
       const messages = holdMessages();
       const [a, b] = [await other.locks.acquire('a'), await other.locks.acquire('b')];

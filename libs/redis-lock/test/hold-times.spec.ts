@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { OptionsError, RedisUnavailableError } from '@redstart/redis-core';
-import { cluster, describeOn, eventually, standalone } from '@redstart/redis-testing';
+import { cluster, describeOn, eventually, sentinel, standalone } from '@redstart/redis-testing';
 import type { Lock } from '../src/index.js';
 import { DrivenHost } from './driven-host.js';
 import { deferred, failureOf, startHost, takenOneByOne } from './support.js';
@@ -8,7 +8,11 @@ import { deferred, failureOf, startHost, takenOneByOne } from './support.js';
 const key = 'shop:lock:{order:42}';
 
 /** The local clock stands still until a test moves it, and Redis' own goes on: a lease that is shorter than it was can only be the result of a command. */
-describeOn(standalone, cluster)('the times of holding a lock', (redis) => {
+describeOn(
+  standalone,
+  sentinel,
+  cluster,
+)('the times of holding a lock', (redis) => {
   let host: DrivenHost;
   beforeEach(async () => {
     host = await DrivenHost.start(redis.connection);

@@ -1,8 +1,12 @@
 import { currentLock, LockLostError } from '../src/index.js';
-import { cluster, describeOn, eventually, standalone, FaultProxy } from '@redstart/redis-testing';
+import { cluster, describeOn, eventually, sentinel, standalone, FaultProxy } from '@redstart/redis-testing';
 import { failureOf, startHost, type Host } from './support.js';
 
-describeOn(standalone, cluster)('withLock', (redis) => {
+describeOn(
+  standalone,
+  sentinel,
+  cluster,
+)('withLock', (redis) => {
   let host: Host;
   beforeAll(async () => {
     host = await startHost(redis.connection);
