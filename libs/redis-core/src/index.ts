@@ -47,7 +47,7 @@ export { LeaseRenewer, type Renewal, type RenewalGroup } from './lease/lease-ren
 
 export { bindMethod } from './binding/bind-method.js';
 export { injectRuntime } from './binding/runtime-property.js';
-export type { MethodBinding, MethodCall } from './binding/method-binding.js';
+export type { MethodBinding, MethodCall, Proceed } from './binding/method-binding.js';
 export type { KeyDoesNotFit, KeyedMethodDecorator, KeyOf } from './binding/key-of.js';
 export { MethodCancelledError, MethodResultError, UnboundMethodError } from './binding/binding.errors.js';
 export { RedstartExceptionFilter } from './http/redstart-exception.filter.js';

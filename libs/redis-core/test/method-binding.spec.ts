@@ -21,6 +21,7 @@ import { Test } from '@nestjs/testing';
 import {
   concat,
   EMPTY,
+  finalize,
   firstValueFrom,
   lastValueFrom,
   NEVER,
@@ -511,6 +512,9 @@ describe('a method that returns an Observable', () => {
   const outcomes: unknown[] = [];
   /** What the service waits for before it proceeds, as for a lock. */
   const waiting: { current: Promise<void> | undefined } = { current: undefined };
+  /** What stops the method, as the loss of a lock; and how its service hears that the subscriber has left. */
+  const until = { current: new AbortController() };
+  const left: { current: AbortSignal | undefined } = { current: undefined };
 
   @Injectable()
   class Prices {
@@ -535,6 +539,16 @@ describe('a method that returns an Observable', () => {
       return source.current;
     }
 
+    @Recorded(recorderToken, async (_recorder, { signal }, proceed) => {
+      left.current = signal;
+      await proceed(until.current.signal);
+      return undefined;
+    })
+    bounded(): Observable<number> {
+      source.subscriptions++;
+      return source.current;
+    }
+
     @Recorded()
     subject(): Subject<number> {
       return new Subject();
@@ -554,6 +568,8 @@ describe('a method that returns an Observable', () => {
     source.subscriptions = 0;
     outcomes.length = 0;
     waiting.current = undefined;
+    until.current = new AbortController();
+    left.current = undefined;
   });
 
   it('does nothing until it is subscribed to, then everything for each subscriber', async () => {
@@ -632,6 +648,53 @@ describe('a method that returns an Observable', () => {
     await new Promise(setImmediate);
     expect(subscribed).toBe(false);
     expect(outcomes).toEqual([expect.any(MethodCancelledError)]);
+  });
+
+  it('whose subscriber leaves tells the service, and one that hears it out does not', async () => {
+    const { prices: service } = await prices();
+    await lastValueFrom(service.bounded());
+    expect(left.current?.aborted).toBe(false);
+    source.current = throwError(() => new RangeError('from the source'));
+    await expect(lastValueFrom(service.bounded())).rejects.toThrow(RangeError);
+    expect(left.current?.aborted).toBe(false);
+    source.current = NEVER;
+    const subscription = service.bounded().subscribe();
+    expect(left.current?.aborted).toBe(false);
+    subscription.unsubscribe();
+    expect(left.current?.reason).toBeInstanceOf(MethodCancelledError);
+  });
+
+  it.each([
+    ['while it waits', () => concat(of(1), NEVER)],
+    [
+      'in the middle of a synchronous one',
+      () =>
+        new Observable<number>((subscriber) => {
+          for (let i = 1; !subscriber.closed; i++) {
+            if (i === 2) until.current.abort(new RangeError('stopped'));
+            subscriber.next(i);
+          }
+        }),
+    ],
+  ])('whose service stops it ends with the reason, and its source is cancelled: %s', async (_when, make) => {
+    const { prices: service } = await prices();
+    let cancelled = 0;
+    source.current = make().pipe(finalize(() => cancelled++));
+    const told: unknown[] = [];
+    service.bounded().subscribe({ next: (value) => told.push(value), error: (error) => told.push(error) });
+    await new Promise(setImmediate);
+    until.current.abort(new RangeError('stopped'));
+    expect(cancelled).toBe(1);
+    await new Promise(setImmediate);
+    expect(told).toEqual([1, new RangeError('stopped')]);
+  });
+
+  it('that is stopped before it begins is never subscribed to', async () => {
+    const { prices: service } = await prices();
+    until.current.abort(new RangeError('stopped'));
+    await expect(lastValueFrom(service.bounded())).rejects.toThrow(new RangeError('stopped'));
+    expect(source.subscriptions).toBe(0);
+    expect(left.current?.aborted).toBe(false);
   });
 
   it('can be taken from a source that never ends, even a synchronous one', async () => {

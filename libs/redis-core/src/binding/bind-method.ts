@@ -17,7 +17,8 @@ import { injectRuntime } from './runtime-property.js';
  *
  * The method returns a promise, or is declared to return an `Observable`. Then `around` runs for each subscriber, the values of the source stream
  * through as they come, and the end waits for `around`. If that never called `proceed`, its result is emitted as the one value, unless it
- * is `undefined`. Unsubscribing early cancels the source, and `proceed` rejects with a `MethodCancelledError`.
+ * is `undefined`. Unsubscribing early aborts `call.signal`, cancels the source, and `proceed` rejects with a `MethodCancelledError`; `proceed(until)` cancels it, too,
+ * when `until` aborts.
  *
  * @param binding with the type of the leading arguments as `A`, `call.args` has it and the compiler holds every decorated method to it
  * @throws OptionsError where the class is defined, when this is no method of an instance. A call rejects with `UnboundMethodError`

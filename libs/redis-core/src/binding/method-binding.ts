@@ -7,7 +7,17 @@ export interface MethodCall<A extends readonly unknown[] = readonly unknown[]> {
   readonly methodName: string;
   readonly args: A;
   readonly instance: object;
+  /** Aborts when the subscriber of an Observable leaves before its end: what the service still waits for is in vain. A promise can't be left. */
+  readonly signal?: AbortSignal;
 }
+
+/**
+ * Runs the method itself, whenever it is called. For an Observable it settles when the source completes, with its last value.
+ *
+ * @param until stops an Observable: its source is cancelled, and this rejects with the signal's reason. A method that returns a promise can only
+ *   stop itself, so it goes on.
+ */
+export type Proceed = (until?: AbortSignal) => Promise<unknown>;
 
 /** What a decorator does to its method. `R` is the service behind it, `A` what it knows of the arguments. */
 export interface MethodBinding<R, A extends readonly unknown[] = readonly unknown[]> {
@@ -23,10 +33,9 @@ export interface MethodBinding<R, A extends readonly unknown[] = readonly unknow
   /**
    * Runs a call.
    *
-   * @param proceed runs the method itself, whenever it is called. For an Observable it settles when the source completes, with its last value.
    * @returns what the caller gets
    */
-  around(runtime: R, call: MethodCall<A>, proceed: () => Promise<unknown>): Promise<unknown>;
+  around(runtime: R, call: MethodCall<A>, proceed: Proceed): Promise<unknown>;
   /** Refuses, by throwing, what is wrong already where the class is defined. */
   check?(target: object, propertyKey: PropertyKey, descriptor: PropertyDescriptor): void;
 }

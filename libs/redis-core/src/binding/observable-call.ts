@@ -12,17 +12,25 @@ export function callForObservable(
 ): Observable<unknown> {
   return new Observable((subscriber) => {
     let proceeded = false;
-    const proceed = async () => {
+    let ended = false;
+    const left = new AbortController();
+    subscriber.add(() => {
+      if (!ended) left.abort(new MethodCancelledError(fullName(call)));
+    });
+    const proceed = async (until?: AbortSignal) => {
       proceeded = true;
-      if (subscriber.closed) throw new MethodCancelledError(fullName(call));
-      return await stream(sourceOf(binding, call, method), subscriber, call);
+      const stops = until === undefined ? [left.signal] : [left.signal, until];
+      for (const stop of stops) stop.throwIfAborted();
+      return await stream(sourceOf(binding, call, method), subscriber, stops);
     };
-    runAround(binding, call, proceed).then(
+    runAround(binding, { ...call, signal: left.signal }, proceed).then(
       (result) => {
+        ended = true;
         if (!proceeded && result !== undefined) subscriber.next(result);
         subscriber.complete();
       },
       (error: unknown) => {
+        ended = true;
         subscriber.error(error);
       },
     );
@@ -41,31 +49,47 @@ function sourceOf(binding: MethodBinding<unknown>, call: MethodCall, method: Met
 /**
  * Passes the values of a source on to the subscriber as they come.
  *
- * @returns the last value, once the source has completed; rejects when it fails, or when the subscriber leaves before
+ * @param stops each of them cancels the source; one of them is that the subscriber leaves
+ * @returns the last value, once the source has completed; rejects when it fails, and with the reason of whatever stopped it before
  */
-function stream(source: Observable<unknown>, subscriber: Subscriber<unknown>, call: MethodCall): Promise<unknown> {
+function stream(
+  source: Observable<unknown>,
+  subscriber: Subscriber<unknown>,
+  stops: readonly AbortSignal[],
+): Promise<unknown> {
   return new Promise((resolve, reject) => {
     let last: unknown;
-    let ended = false;
+    const isStopped = () => stops.some(({ aborted }) => aborted);
     // A source that emits synchronously can't be unsubscribed from before it ends; takeWhile stops that one.
-    const subscription = source.pipe(takeWhile(() => !subscriber.closed)).subscribe({
+    const subscription = source.pipe(takeWhile(() => !isStopped())).subscribe({
       next: (value) => {
         last = value;
         subscriber.next(value);
       },
       error: (error: Error) => {
-        ended = true;
         reject(error);
       },
       complete: () => {
-        if (subscriber.closed) return;
-        ended = true;
-        resolve(last);
+        if (!isStopped()) resolve(last);
       },
     });
-    subscriber.add(() => {
+    const stop = () => {
       subscription.unsubscribe();
-      if (!ended) reject(new MethodCancelledError(fullName(call)));
+      reject(reasonOf(stops));
+    };
+    if (isStopped()) {
+      stop();
+      return;
+    }
+    for (const signal of stops) signal.addEventListener('abort', stop, { once: true });
+    // A signal may live for longer than the source.
+    subscription.add(() => {
+      for (const signal of stops) signal.removeEventListener('abort', stop);
     });
   });
+}
+
+function reasonOf(stops: readonly AbortSignal[]): Error {
+  const reason: unknown = stops.find(({ aborted }) => aborted)?.reason;
+  return reason instanceof Error ? reason : new Error('The method was stopped.', { cause: reason });
 }

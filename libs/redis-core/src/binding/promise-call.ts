@@ -1,7 +1,7 @@
 import { isObservable } from 'rxjs';
 import { quote } from '../options/quote.js';
 import { MethodResultError, UnboundMethodError } from './binding.errors.js';
-import type { Method, MethodBinding, MethodCall } from './method-binding.js';
+import type { Method, MethodBinding, MethodCall, Proceed } from './method-binding.js';
 import { runtimeOf } from './runtime-property.js';
 
 /** Runs a call of a method that returns a promise. */
@@ -14,11 +14,7 @@ export function callForPromise(binding: MethodBinding<unknown>, call: MethodCall
 }
 
 /** Hands a call to the service of its instance. Only ever rejects: whatever is thrown on the way, the caller gets a promise. */
-export async function runAround(
-  binding: MethodBinding<unknown>,
-  call: MethodCall,
-  proceed: () => Promise<unknown>,
-): Promise<unknown> {
+export async function runAround(binding: MethodBinding<unknown>, call: MethodCall, proceed: Proceed): Promise<unknown> {
   const runtime = runtimeOf(call.instance, binding.runtime);
   if (runtime === undefined) throw new UnboundMethodError(fullName(call), binding.decorator, binding.module);
   return await binding.around(runtime, call, proceed);

@@ -68,15 +68,16 @@ export function CronLock(name: string, options: CronLockOptions = {}): KeyedMeth
     decorator: '@CronLock',
     runtime: getLockToken(options.name),
     module: 'RedisLockModule.forRoot()',
-    async around(locks, { className, methodName }, proceed) {
+    async around(locks, { className, methodName, signal }, proceed) {
       const jobs = jobsOf(locks);
       jobs.claim(name, `${className}.${methodName}`);
       const run = { begun: false };
       try {
-        const outcome = await locks.tryWithLock(name, call, () => {
+        const options = signal === undefined ? call : { ...call, signal };
+        const outcome = await locks.tryWithLock(name, options, (lock) => {
           run.begun = true;
           jobs.begin(name);
-          return proceed();
+          return proceed(signal && lock.signal); // Ends an Observable whose lock is lost.
         });
         if (outcome.ran) return outcome.result;
         if (isUsual) jobs.leaveOut(name, call.minHold);

@@ -7,6 +7,7 @@ import {
   type KeyedMethodDecorator,
 } from '@redstart/redis-core';
 import type { LockKey } from '../keys.js';
+import type { Lock } from '../lock.js';
 import { LockNotAcquiredError } from '../lock.errors.js';
 import { resolveHoldingCall, type HoldingOptions, type LockCallOptions } from '../lock.options.js';
 import type { LockService } from '../lock.service.js';
@@ -42,6 +43,10 @@ const known = ['ttl', 'waitTimeout', 'minHold', 'maxHold', 'label', 'reentrant',
  * For methods of any class that Nest builds: controllers, services, request-scoped providers, inherited methods; above or below other decorators. The
  * key function gets the arguments of the method: write their types, the compiler holds the method to them. `currentLock()` is the lock.
  *
+ * A method that returns an Observable takes the lock anew for each subscriber, and holds it until that Observable completes, fails or is unsubscribed from, which also
+ * ends the wait. When the lock is lost, the source is cancelled and the subscriber gets LockLostError at once: a promise would have to heed
+ * `currentLock().signal` for that.
+ *
  * @param key the key, or what makes it of the arguments; several locks are an array of arrays
  * @throws OptionsError where the class is defined. The method rejects as `withLock` does, and with LockNotAcquiredError under `onLocked: 'throw'`
  * @example
@@ -63,10 +68,13 @@ export function WithLock<A extends unknown[] = []>(
     decorator: '@WithLock',
     runtime: getLockToken(name),
     module: 'RedisLockModule.forRoot()',
-    async around(locks, { args }, proceed) {
+    async around(locks, { args, signal }, proceed) {
       const lockKey = typeof key === 'function' ? key(...args) : key;
-      if (onLocked === 'wait') return locks.withLock(lockKey, call, proceed);
-      const outcome = await locks.tryWithLock(lockKey, call, proceed);
+      const options = signal === undefined ? call : { ...call, signal };
+      // An Observable can be ended by whoever knows that its lock is lost; a promise can't.
+      const work = (lock: Lock) => proceed(signal && lock.signal);
+      if (onLocked === 'wait') return locks.withLock(lockKey, options, work);
+      const outcome = await locks.tryWithLock(lockKey, options, work);
       if (outcome.ran) return outcome.result;
       if (onLocked === 'throw') throw new LockNotAcquiredError(outcome.key, 'held', outcome.nesting);
       return undefined;
