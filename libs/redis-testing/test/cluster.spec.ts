@@ -99,7 +99,7 @@ describe('masters with replicas', () => {
     await cluster.flush(); // leaves the dead node aside
     await cluster.stop();
     expect(pids.some(exists)).toBe(false);
-  });
+  }, 60_000);
 
   it('say why a node does not start', async () => {
     const start = RedisCluster.start({ masters: 3, replicas: 0, args: ['--no-such-setting', 'yes'] });

@@ -21,7 +21,7 @@ describe('a master that sentinels watch', () => {
     expect(redis.replica).toBe(first);
     expect(await redis.failover()).toBe(first);
     expect(await client.get('key')).toBe('newer');
-  });
+  }, 60_000);
 
   it('is followed when the failover was not ours, also by flush', async () => {
     await using redis = await RedisSentinel.start();
@@ -42,7 +42,7 @@ describe('a master that sentinels watch', () => {
       expect(redis.master).toBe(next);
       expect(await client.get('key')).toBeNull();
     });
-  });
+  }, 60_000);
 
   it('takes as many sentinels as asked for, which know each other and are gone after stop', async () => {
     const redis = await RedisSentinel.start({ sentinels: 5 });

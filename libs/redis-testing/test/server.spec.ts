@@ -133,7 +133,7 @@ describe('an outage', () => {
   it('pause() stalls the server, resume() lets it carry out what was sent meanwhile', async () => {
     await using server = await RedisServer.start();
     const impatient = server.client({ commandTimeout: 100 });
-    await impatient.ping();
+    await eventually(() => impatient.ping()); // connecting counts, too
     server.pause();
     expect(server.paused).toBe(true);
     await expect(impatient.set('key', 'late')).rejects.toThrow('Command timed out');
