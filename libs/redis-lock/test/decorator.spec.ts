@@ -1,10 +1,14 @@
 import 'reflect-metadata';
 import { Controller, Get, Inject, Injectable, Param, Scope, type INestApplication } from '@nestjs/common';
+import { Cron, ScheduleModule, SchedulerRegistry } from '@nestjs/schedule';
 import { Test } from '@nestjs/testing';
 import { OptionsError, RedisModule, UnboundMethodError } from '@redstart/redis-core';
 import { currentLock, getLockToken, InjectLock, LockService, RedisLockModule, WithLock } from '../src/index.js';
-import { cluster, describeOn, sentinel, standalone } from '@redstart/redis-testing';
+import { cluster, describeOn, eventually, sentinel, standalone } from '@redstart/redis-testing';
 import { startHost, type Host } from './support.js';
+
+/** Never by itself: the spec fires it. */
+const never = '0 0 0 29 2 *';
 
 function keysNow(): readonly string[] {
   return currentLock()?.keys ?? [];
@@ -46,10 +50,44 @@ class Orders extends Base {
   }
 }
 
+@Injectable()
+class Jobs {
+  readonly runs: (readonly string[])[] = [];
+
+  @Cron(never, { name: 'above' })
+  @WithLock('job', { onLocked: 'skip' })
+  above(): Promise<void> {
+    this.runs.push(keysNow());
+    return Promise.resolve();
+  }
+
+  @WithLock('job', { onLocked: 'skip' })
+  @Cron(never, { name: 'below' })
+  below(): Promise<void> {
+    this.runs.push(keysNow());
+    return Promise.resolve();
+  }
+}
+
 @Injectable({ scope: Scope.REQUEST })
 class PerRequest {
   @WithLock('per-request')
   run(): Promise<readonly string[]> {
+    return Promise.resolve(keysNow());
+  }
+}
+
+@Controller({ path: 'per-request', scope: Scope.REQUEST })
+class PerRequestController {
+  static built = 0;
+
+  constructor() {
+    PerRequestController.built++;
+  }
+
+  @WithLock((id: string) => ['order', id], { waitTimeout: 50 })
+  @Get(':id')
+  find(@Param('id') _id: string): Promise<readonly string[]> {
     return Promise.resolve(keysNow());
   }
 }
@@ -91,9 +129,10 @@ describeOn(
         RedisModule.forRoot({ namespace: 'shop', ...redis.connection }),
         RedisLockModule.forRoot(),
         RedisLockModule.forRootAsync({ name: 'second', useFactory: () => ({ ttl: '5s' }) }),
+        ScheduleModule.forRoot({ intervals: false, timeouts: false }),
       ],
-      controllers: [OrdersController],
-      providers: [Orders, PerRequest],
+      controllers: [OrdersController, PerRequestController],
+      providers: [Orders, PerRequest, Jobs],
     }).compile();
     app = module.createNestApplication();
     await app.listen(0, '127.0.0.1');
@@ -132,6 +171,61 @@ describeOn(
       expect(await (await fetch(`${url}/${path}`)).json()).toEqual(['shop:lock:{order:5}']);
     }
     expect(await (await fetch(`${url}/scoped`)).json()).toEqual(['shop:lock:{per-request}']);
+  });
+
+  it('works on routes of a controller in request scope: a new instance for each, under the one lock', async () => {
+    const built = PerRequestController.built;
+    for (let request = 0; request < 2; request++) {
+      expect(await (await fetch(`${url}/per-request/5`)).json()).toEqual(['shop:lock:{order:5}']);
+    }
+    expect(PerRequestController.built).toBe(built + 2);
+    await using _held = await other.locks.acquire('order:5');
+    expect((await fetch(`${url}/per-request/5`)).status).toBe(503);
+  });
+
+  it.each(['above', 'below'])('works on scheduled jobs, with @Cron %s it', async (name) => {
+    const { runs } = app.get(Jobs);
+    runs.length = 0;
+    const job = app.get(SchedulerRegistry).getCronJob(name);
+    const held = await other.locks.acquire('job');
+    await job.fireOnTick();
+    // Nobody waits for what a job returns: whoever asks Redis after it is answered after it.
+    await app.get(Jobs).above();
+    expect(runs).toEqual([]);
+    await held.release();
+    await job.fireOnTick();
+    await eventually(() => {
+      expect(runs).toEqual([['shop:lock:{job}']]);
+    });
+    await eventually(async () => {
+      expect(await other.locks.isLocked('job')).toBe(false);
+    });
+  });
+
+  it('takes the locks of its own application, whichever others run the same class in this process', async () => {
+    const boot = async (namespace: string) => {
+      const module = await Test.createTestingModule({
+        imports: [
+          RedisModule.forRoot({ namespace, ...redis.connection }),
+          RedisLockModule.forRoot(),
+          RedisLockModule.forRoot({ name: 'second' }),
+        ],
+        providers: [Orders],
+      }).compile();
+      await module.init();
+      return { orders: module.get(Orders), [Symbol.asyncDispose]: () => module.close() };
+    };
+    {
+      await using twin = await boot('shop');
+      await using stranger = await boot('elsewhere');
+      const held = await other.locks.acquire('order:1');
+      expect(await stranger.orders.wait('1')).toEqual(['elsewhere:lock:{order:1}', '1', '']);
+      await expect(orders.wait('1')).rejects.toMatchObject({ code: 'LOCK_TIMEOUT' });
+      await expect(twin.orders.wait('1')).rejects.toMatchObject({ code: 'LOCK_TIMEOUT' });
+      await held.release();
+      expect(await twin.orders.wait('1')).toEqual(['shop:lock:{order:1}', '1', '']);
+    }
+    expect(await orders.wait('1')).toEqual(['shop:lock:{order:1}', '1', '']);
   });
 
   it('answers 409 for a held lock, 503 with Retry-After for a wait in vain', async () => {
