@@ -26,12 +26,14 @@ describeOn(
   it('leave in one script for each slot, and each lock has its full lease again', async () => {
     const locks = await take(150, 9_000);
     const keys = locks.flatMap((lock) => lock.keys);
+    const some = keys.slice(0, 5);
+    for (const key of some) await redis.client().pexpire(key, 4_000); // As if time had passed in Redis, too.
     host.clock.advance(3_000);
     expect(host.calls.get('lock.extend')).toBe(scriptsFor(keys));
     await eventually(() => {
       for (const lock of locks) expect(lock.remainingMs).toBe(surely(9_000));
     });
-    for (const key of keys.slice(0, 5)) expect(await redis.client().pttl(key)).toBeGreaterThan(8_000);
+    for (const key of some) expect(await redis.client().pttl(key)).toBeGreaterThan(5_000);
   });
 
   it('of another ttl leave by themselves, since their budget is another', async () => {

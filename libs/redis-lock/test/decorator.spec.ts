@@ -128,7 +128,7 @@ describeOn(
       imports: [
         RedisModule.forRoot({ namespace: 'shop', ...redis.connection }),
         RedisLockModule.forRoot(),
-        RedisLockModule.forRootAsync({ name: 'second', useFactory: () => ({ ttl: '5s' }) }),
+        RedisLockModule.forRootAsync({ name: 'second', useFactory: () => ({ ttl: '5s', commandTimeout: '1s' }) }),
         ScheduleModule.forRoot({ intervals: false, timeouts: false }),
       ],
       controllers: [OrdersController, PerRequestController],

@@ -86,7 +86,7 @@ describeOn(
     await eventually(() => {
       expect(lock.remainingMs).toBe(surely(60_000));
     });
-    expect(await redis.client().pttl(key)).toBeGreaterThan(59_000);
+    expect(await redis.client().pttl(key)).toBeGreaterThan(50_000);
   });
 
   it('relies on no more than the ttl that it asked for, even if the claim is longer', async () => {

@@ -19,9 +19,10 @@ describeOn(
   });
   afterEach(() => host[Symbol.asyncDispose]());
   const leaseMs = () => redis.client().pttl(key);
-  const isBetween = (value: number, low: number, high: number) => {
-    expect(value).toBeGreaterThan(low);
-    expect(value).toBeLessThanOrEqual(high);
+  /** What is left of so many ms, since Redis' clock goes on while this process or Redis waits for a processor. */
+  const isAbout = (left: number, ms: number) => {
+    expect(left).toBeGreaterThan(ms - 4_000);
+    expect(left).toBeLessThanOrEqual(ms);
   };
 
   describe('minHold', () => {
@@ -30,7 +31,7 @@ describeOn(
       host.clock.advance(5_000);
       expect(await lock.release()).toBe(true);
       expect(lock.isHeld).toBe(false);
-      isBetween(await leaseMs(), 14_000, 15_000);
+      isAbout(await leaseMs(), 15_000);
       expect(await host.locks.tryAcquire('order:42')).toBeNull();
       expect(host.clock.pending).toBe(0);
     });
@@ -38,7 +39,7 @@ describeOn(
     it('keeps it beyond its ttl, if that is shorter', async () => {
       const lock = await host.locks.acquire('order:42', { ttl: '1s', minHold: '20s' });
       await lock.release();
-      isBetween(await leaseMs(), 19_000, 20_000);
+      isAbout(await leaseMs(), 20_000);
     });
 
     it('frees the lock at the release when it is over', async () => {
@@ -55,16 +56,16 @@ describeOn(
         return answer;
       });
       await (await host.locks.acquire('order:42', { ttl: '60s', minHold: '20s' })).release();
-      isBetween(await leaseMs(), 19_000, 20_000);
+      isAbout(await leaseMs(), 20_000);
     });
 
     it('gives the lock to whoever waits when it is over', async () => {
       await using other = await startHost(redis.connection);
+      const askedAt = performance.now();
       const lock = await other.locks.acquire('order:42', { minHold: 600 });
-      const releasedAt = performance.now();
       expect(await lock.release()).toBe(true);
       await using next = await other.locks.acquire('order:42');
-      isBetween(performance.now() - releasedAt, 500, 5_000);
+      expect(performance.now() - askedAt).toBeGreaterThan(590); // Redis counts whole ms, on a clock of its own.
       expect(next.fencingToken).toBeGreaterThan(lock.fencingToken);
     });
 
@@ -73,7 +74,7 @@ describeOn(
       await (await host.locks.acquire([['c'], ['d']], { minHold: '20s' })).release();
       await takenOneByOne(redis.client(), 'a');
       await (await host.locks.acquire([['a'], ['b']], { minHold: '20s' })).release();
-      for (const name of ['a', 'b', 'c', 'd']) isBetween(await pttl(name), 19_000, 20_000);
+      for (const name of ['a', 'b', 'c', 'd']) isAbout(await pttl(name), 20_000);
     });
 
     it('leaves nothing taken when one of several locks is not to be had', async () => {
@@ -86,7 +87,7 @@ describeOn(
     it('holds for a lock whose work has failed', async () => {
       const work = () => Promise.reject(new Error('business'));
       await expect(host.locks.withLock('order:42', { minHold: '20s' }, work)).rejects.toThrow('business');
-      isBetween(await leaseMs(), 19_000, 20_000);
+      isAbout(await leaseMs(), 20_000);
     });
 
     it('holds when the answer to the release is lost', async () => {
@@ -99,7 +100,7 @@ describeOn(
       });
       expect(await lock.release()).toBe(true);
       expect(host.calls.get('lock.release')).toBe(2);
-      isBetween(await leaseMs(), 14_000, 15_000);
+      isAbout(await leaseMs(), 15_000);
     });
 
     it('holds when the application ends with the lock in use', async () => {
@@ -107,7 +108,7 @@ describeOn(
       await host.locks.onModuleDestroy();
       await host.connection.close();
       expect(lock.signal.reason).toMatchObject({ code: 'LOCK_LOST', reason: 'shutdown' });
-      isBetween(await leaseMs(), 19_000, 20_000);
+      isAbout(await leaseMs(), 20_000);
     });
 
     it('holds for a lock that was lost by its deadline but is still ours in Redis', async () => {
@@ -115,7 +116,7 @@ describeOn(
       host.clock.advance(10_000);
       expect(lock.isHeld).toBe(false);
       await eventually(async () => {
-        isBetween(await leaseMs(), 49_000, 50_000);
+        isAbout(await leaseMs(), 50_000);
       });
     });
 
@@ -123,7 +124,7 @@ describeOn(
       const lock = await host.locks.acquire('order:42', { ttl: '60s', minHold: '20s' });
       await redis.client().set(key, `${'s'.repeat(22)}stranger:1:abcdefgh`, 'PX', 50_000);
       expect(await lock.release()).toBe(false);
-      isBetween(await leaseMs(), 49_000, 50_000);
+      isAbout(await leaseMs(), 50_000);
     });
 
     it('does not stop an operator from freeing the lock', async () => {
@@ -206,14 +207,14 @@ describeOn(
       return ttl;
     };
     const autoExtend = true;
-    isBetween(await ttlWith({}), 29_000, 30_000);
-    isBetween(await ttlWith({ minHold: '40s' }), 39_000, 40_000);
-    isBetween(await ttlWith({ maxHold: '20s', autoExtend }), 19_000, 20_000);
-    isBetween(await ttlWith({ minHold: '15s', maxHold: '20s', autoExtend }), 19_000, 20_000);
-    isBetween(await ttlWith({ minHold: '40s', maxHold: '50s', autoExtend }), 39_000, 40_000);
-    isBetween(await ttlWith({ minHold: '40s', maxHold: '50s', ttl: '5s' }), 4_000, 5_000);
+    isAbout(await ttlWith({}), 30_000);
+    isAbout(await ttlWith({ minHold: '40s' }), 40_000);
+    isAbout(await ttlWith({ maxHold: '20s', autoExtend }), 20_000);
+    isAbout(await ttlWith({ minHold: '15s', maxHold: '20s', autoExtend }), 20_000);
+    isAbout(await ttlWith({ minHold: '40s', maxHold: '50s', autoExtend }), 40_000);
+    isAbout(await ttlWith({ minHold: '40s', maxHold: '50s', ttl: '5s' }), 5_000);
     // Not renewed, it would be lost before maxHold by the margin of its lease.
-    isBetween(await ttlWith({ maxHold: '20s' }), 29_000, 30_000);
+    isAbout(await ttlWith({ maxHold: '20s' }), 30_000);
   });
 
   it('are refused when they can not be kept', async () => {
