@@ -82,7 +82,13 @@ export async function startFaultyProxy(to: string): Promise<FaultyProxy> {
   const url = new URL(to);
   url.port = String(address.port);
   const breakAll = () => {
-    for (const line of lines) for (const socket of line.sockets) socket.resetAndDestroy();
+    for (const line of lines) {
+      for (const socket of line.sockets) {
+        // Node can't reset a socket whose end is on its way, and would never let go of it.
+        if (socket.writableEnded) socket.destroy();
+        else socket.resetAndDestroy();
+      }
+    }
     lines.clear();
   };
   return {

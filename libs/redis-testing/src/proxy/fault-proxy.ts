@@ -12,6 +12,7 @@ import { Refuse } from './faults/refuse.js';
 import { Reset, ResetAfterCommand } from './faults/reset.js';
 import { Slice } from './faults/slice.js';
 import { Link } from './link.js';
+import { resetSocket } from './reset-socket.js';
 
 /**
  * A TCP proxy in front of a Redis server that makes the network fail on demand.
@@ -138,7 +139,7 @@ export class FaultProxy implements AsyncDisposable {
 
   #accept(client: Socket): void {
     if (this.#faults.refuses()) {
-      client.resetAndDestroy();
+      resetSocket(client);
       return;
     }
     const { host, port } = this.#target;

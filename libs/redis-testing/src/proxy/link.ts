@@ -4,6 +4,7 @@ import type { ActiveFaults } from './faults/active-faults.js';
 import type { LostReply } from './faults/fault.js';
 import { type Ending, Lane } from './lane.js';
 import { PendingReplies } from './pending-replies.js';
+import { resetSocket } from './reset-socket.js';
 import { NotRespError, RespScanner, type Segment } from './resp-scanner.js';
 
 /** What a link needs of its proxy. */
@@ -62,7 +63,7 @@ export class Link {
   /** RST to both sides, at once. */
   reset(): void {
     this.#abandon();
-    for (const socket of [this.#client, this.#server]) socket.resetAndDestroy();
+    for (const socket of [this.#client, this.#server]) resetSocket(socket);
   }
 
   #deliverRequests(bytes: Buffer): Promise<void> | undefined {
@@ -71,7 +72,7 @@ export class Link {
     this.#abandon();
     // The server reads the command before it reads the end of the connection, so it carries it out.
     this.#server.resume().end(bytes.subarray(0, cut));
-    this.#client.resetAndDestroy();
+    resetSocket(this.#client);
     return undefined;
   }
 
@@ -138,7 +139,7 @@ export class Link {
 
   #end(socket: Socket, ending: Ending): void {
     if (ending === 'fin') socket.end();
-    else socket.resetAndDestroy();
+    else resetSocket(socket);
   }
 
   #abandon(): void {
