@@ -5,7 +5,7 @@ export {
 } from './ratelimit.module.js';
 export type { RateLimitOptions } from './ratelimit.options.js';
 export { RateLimitService, type ConsumeOptions, type RateLimitCheck, type WaitOptions } from './ratelimit.service.js';
-export { getRateLimitToken, InjectRateLimit } from './ratelimit.tokens.js';
+export { getRateLimitToken, getThrottlerStorageToken, InjectRateLimit } from './ratelimit.tokens.js';
 export {
   RateLimitExceededError,
   RateLimitKeyMissingError,
@@ -47,3 +47,5 @@ export type { PolicyArgument } from './decorators/inline-policy.js';
 export { RateLimitGuard } from './http/rate-limit.guard.js';
 export { by, type MaybeKey, type RateLimitContext, type RequestKey } from './http/by.js';
 export type { RequestCost } from './http/declared-limits.js';
+
+export { RedisThrottlerStorage, type ThrottlerRecord } from './throttler/throttler-storage.js';

@@ -29,3 +29,12 @@ export function limitKeys(space: KeySpace, subject: Key) {
 export function forgetChannel(space: KeySpace): string {
   return space.untagged('ratelimit', 'forget');
 }
+
+/** The keys of one throttler of @nestjs/throttler for one of its keys, which ThrottlerGuard makes of route, throttler and tracker. */
+export function throttlerKeys(space: KeySpace, throttlerName: string, key: string) {
+  const at = space.tagged('throttler', [throttlerName, key]); // shop:throttler:{default:9f86d0…}
+  return {
+    hits: at('hits'), //   LIST    when each counted hit came (server us), oldest first, PX = ttl + 1 ms
+    block: at('block'), // STRING  until when it is blocked (server us), PX = blockDuration + 1 ms
+  };
+}

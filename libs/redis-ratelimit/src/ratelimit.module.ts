@@ -6,7 +6,8 @@ import { RequestLimiter } from './http/request-limiter.js';
 import { DeclarationCheck } from './policies/declaration-check.js';
 import { resolveRateLimitOptions, type RateLimitOptions } from './ratelimit.options.js';
 import { RateLimitService } from './ratelimit.service.js';
-import { getRateLimitToken, getRequestLimiterToken } from './ratelimit.tokens.js';
+import { getRateLimitToken, getRequestLimiterToken, getThrottlerStorageToken } from './ratelimit.tokens.js';
+import { RedisThrottlerStorage } from './throttler/throttler-storage.js';
 
 /** `name` and `connection` stand outside the factory: they shape the module before any factory can run. */
 export type RateLimitModuleOptions = RateLimitOptions & FeatureModuleIdentity;
@@ -24,7 +25,7 @@ export type RateLimitModuleAsyncOptions = AsyncOptions<RateLimitOptions> & Featu
 @Module({})
 export class RedisRateLimitModule {
   /** @throws OptionsError, at boot: a wrong option or decorator, an unknown connection, the same name twice · UnknownPolicyError */
-  static forRoot(options: RateLimitModuleOptions): DynamicModule {
+  static forRoot(options: RateLimitModuleOptions = {}): DynamicModule {
     return withGlobalGuard(module.forRoot(options), options.name);
   }
 
@@ -46,6 +47,12 @@ const module = featureModule<RateLimitOptions, RateLimitService>({
         new RequestLimiter(name, service, adapterHost),
       inject: [getRateLimitToken(name), HttpAdapterHost],
     },
+    {
+      provide: getThrottlerStorageToken(name),
+      useFactory: ({ connection, options }: RateLimitService) => new RedisThrottlerStorage(connection, options),
+      inject: [getRateLimitToken(name)],
+    },
+    ...(name === 'default' ? [{ provide: RedisThrottlerStorage, useExisting: getThrottlerStorageToken(name) }] : []),
   ],
 });
 

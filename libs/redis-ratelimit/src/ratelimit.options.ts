@@ -15,8 +15,8 @@ import { PolicyBook } from './policies/policy-book.js';
 
 /** Options of `RedisRateLimitModule.forRoot`. */
 export interface RateLimitOptions {
-  /** The limits by name; see {@link createPolicies}. */
-  policies: Policies;
+  /** The limits by name; see {@link createPolicies}. @default none, for where only `RedisThrottlerStorage` or limits written at decorators are used */
+  policies?: Policies;
   /** Policies that limit every HTTP route, unless `@SkipRateLimit()` says otherwise. @default [] */
   global?: readonly string[];
   /** By what requests are counted where the decorator does not say. @default by.any(by.user(), by.ip()) */
@@ -42,12 +42,14 @@ export interface ResolvedRateLimitOptions {
   readonly global: readonly string[];
   readonly key: RequestKey;
   readonly budgetMs: number;
+  readonly onError: OnError;
   readonly localKeys: number;
   readonly deniedKeys: number;
   readonly headers: boolean;
 }
 
 const defaults = {
+  policies: {},
   global: [],
   key: by.any(by.user(), by.ip()),
   budget: '100ms',
@@ -55,22 +57,20 @@ const defaults = {
   localKeys: 10_000,
   deniedKeys: 10_000,
   headers: true,
-} as const satisfies Omit<Required<RateLimitOptions>, 'policies'>;
+} as const satisfies Required<RateLimitOptions>;
 
 /** The one place where raw options become {@link ResolvedRateLimitOptions}. @throws OptionsError · UnknownPolicyError for `global` */
 export function resolveRateLimitOptions(raw: RateLimitOptions, name: string, clock: Clock): ResolvedRateLimitOptions {
   const where = `RedisRateLimitModule "${name}"`;
-  checkKnownKeys(raw, ['policies', ...Object.keys(defaults)], where);
-  const policies = new PolicyBook(
-    createPolicies(raw.policies),
-    checkOnError(raw.onError, where) ?? defaults.onError,
-    clock,
-  );
+  checkKnownKeys(raw, Object.keys(defaults), where);
+  const onError = checkOnError(raw.onError, where) ?? defaults.onError;
+  const policies = new PolicyBook(createPolicies(raw.policies ?? defaults.policies), onError, clock);
   return Object.freeze({
     policies,
     global: checkNames(raw.global ?? defaults.global, policies, `${where}.global`),
     key: checkFunction(raw.key ?? defaults.key, `${where}.key`),
     budgetMs: durationMs(raw.budget ?? defaults.budget, `${where}.budget`),
+    onError,
     localKeys: checkInteger(raw.localKeys ?? defaults.localKeys, `${where}.localKeys`, 1, 10_000_000),
     deniedKeys: checkInteger(raw.deniedKeys ?? defaults.deniedKeys, `${where}.deniedKeys`, 0, 10_000_000),
     headers: checkBoolean(raw.headers ?? defaults.headers, `${where}.headers`),

@@ -76,7 +76,8 @@ const slotPollMs = 100;
 export class RateLimitService<Name extends string = string> {
   /** @internal */
   readonly options: ResolvedRateLimitOptions;
-  readonly #connection: RedisConnection;
+  /** @internal For the throttler storage, which counts on the same one. */
+  readonly connection: RedisConnection;
   readonly #joint: JointDecision;
   readonly #amender: Amender;
   readonly #keeper: SlotKeeper;
@@ -85,7 +86,7 @@ export class RateLimitService<Name extends string = string> {
 
   constructor(connection: RedisConnection, options: ResolvedRateLimitOptions, name = 'default') {
     this.options = options;
-    this.#connection = connection;
+    this.connection = connection;
     const { budgetMs, deniedKeys } = options;
     const denials = new DenialCache(connection, { budgetMs, maxKeys: deniedKeys });
     const decider = new Decider(connection, options, denials);
@@ -327,7 +328,7 @@ export class RateLimitService<Name extends string = string> {
 
   async #admit(charges: readonly SubjectCharge[]): Promise<Admission> {
     const id = charges.some(({ policy }) => hasSlots(policy)) ? randomUUID() : undefined;
-    const sentAtMs = this.#connection.clock.now();
+    const sentAtMs = this.connection.clock.now();
     const { decisions, allowed, slots } = await this.#take(charges, id);
     const denial = allowed ? undefined : decisions.find((decision) => !decision.allowed);
     const [decision] = decisions;

@@ -14,6 +14,11 @@ export function getRequestLimiterToken(name = 'default'): symbol {
   return Symbol.for(`RequestLimiter${describe(name)}`);
 }
 
+/** The injection token of the `RedisThrottlerStorage` of a module; that of the unnamed one is also its class. */
+export function getThrottlerStorageToken(name = 'default'): symbol {
+  return Symbol.for(`RedisThrottlerStorage${describe(name)}`);
+}
+
 function describe(name: string): string {
   return name === 'default'
     ? ' (import RedisRateLimitModule.forRoot())'
