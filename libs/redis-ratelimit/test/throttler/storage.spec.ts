@@ -118,6 +118,7 @@ describeOn(standalone, cluster)('RedisThrottlerStorage', (redis) => {
         expect(await increment(`ttl ${ttl}`, ttl, 1, 0)).toMatchObject({ totalHits: 1, timeToExpire: 0 });
       }
     }
+    expect(await increment('nothing', 0, 0, 0)).toMatchObject({ isBlocked: true, timeToBlockExpire: 1 });
     await increment('negative', minute, 1, -1);
     expect(await increment('negative', minute, 1, -1)).toMatchObject({ isBlocked: true });
     expect(await increment('for ever', Infinity, 0, Infinity)).toMatchObject({ isBlocked: true });
