@@ -153,6 +153,24 @@ describeOn(standalone, cluster)('the script of the throttler', (redis) => {
     expect(await client.pttl(hits)).toBeLessThanOrEqual(10_001);
   });
 
+  it('lets a hit leave the window at the very microsecond, and not one before', async () => {
+    const client = redis.client();
+    const rule = { limit: 2, ttlMs: 10_000, blockMs: 0 };
+    // A last hit ahead of the clock makes time stand still at it.
+    const { atUs } = await hit('now', rule);
+    const still = atUs + 3_600_000_000;
+    const edge = still - 10_000_000;
+    const withHits = async (name: string, ...times: number[]) => {
+      await client.rpush(keysOf(name).hits, ...times.map(String));
+      await client.pexpire(keysOf(name).hits, 60_000);
+      return (await hit(name, rule)).allowed;
+    };
+    expect(await withHits('at the edge', edge, still)).toBe(true);
+    expect(await withHits('just inside', edge + 1, still)).toBe(false);
+    expect(await withHits('the second at the edge', edge - 1, edge, still)).toBe(true);
+    expect(await withHits('the second just inside', edge, edge + 1, still)).toBe(false);
+  });
+
   it('takes no more memory for a hit than the README says', async () => {
     const client = redis.client();
     const rule = { limit: 10_000, ttlMs: 60_000, blockMs: 0 };
