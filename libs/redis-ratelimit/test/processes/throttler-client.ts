@@ -2,6 +2,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import type { Programs } from './compile.js';
 import type { ThrottlerAppOptions } from './throttler-app.js';
+import type { Compared } from './throttler-comparison.js';
 
 /** What one throttler is told for a request; see `throttler-app.ts`. */
 export interface Numbers {
@@ -31,18 +32,8 @@ export interface ThrottlerApp extends AsyncDisposable {
 
 /** Starts an application in a process of its own, in which Node itself loads @nestjs/throttler. */
 export async function startThrottlerApp(programs: Programs, options: ThrottlerAppOptions): Promise<ThrottlerApp> {
-  const child = fork(programs.path('throttler-app'), [JSON.stringify(options)], {
-    env: { ...process.env, NODE_OPTIONS: '' },
-    execArgv: [],
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-  });
-  let errors = '';
-  child.stderr?.on('data', (chunk: Buffer) => (errors += chunk.toString()));
-  const ended = once(child, 'close');
-  const url = await Promise.race([
-    once(child, 'message').then(([message]) => String(message)),
-    ended.then(() => Promise.reject(new Error(`The application has ended: ${errors}`))),
-  ]);
+  const { child, ended, message } = run(programs, 'throttler-app', options);
+  const url = String(await message);
   const ask = async ({ path = 'flights', ...request }: Ask) => {
     const response = await fetch(`${url}/${path}`, { headers: headersOf(request) });
     await response.arrayBuffer(); // The connection is free for the next request.
@@ -60,6 +51,31 @@ export async function startThrottlerApp(programs: Programs, options: ThrottlerAp
       await ended;
     },
   };
+}
+
+/** Holds the local throttler against throttler's own storage, on one clock that is driven. @returns how much it has compared */
+export async function compareWithTheirs(programs: Programs): Promise<Compared> {
+  const { ended, message } = run(programs, 'throttler-comparison', {});
+  const compared = await message;
+  await ended;
+  return compared as Compared;
+}
+
+/** A program and the first that it tells, or what it has died of. */
+function run(programs: Programs, name: string, options: object) {
+  const child = fork(programs.path(name), [JSON.stringify(options)], {
+    env: { ...process.env, NODE_OPTIONS: '' },
+    execArgv: [],
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+  });
+  let errors = '';
+  child.stderr?.on('data', (chunk: Buffer) => (errors += chunk.toString()));
+  const ended = once(child, 'close');
+  const message = Promise.race([
+    once(child, 'message').then(([first]: unknown[]) => first),
+    ended.then(() => Promise.reject(new Error(`${name} has ended: ${errors}`))),
+  ]);
+  return { child, ended, message };
 }
 
 function headersOf({ client, plain, ...throttlers }: Omit<Ask, 'path'>): Record<string, string> {

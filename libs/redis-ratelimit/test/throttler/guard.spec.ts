@@ -2,7 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually, FaultProxy, RedisServer } from '@redstart/redis-testing';
 import { compilePrograms, type Programs } from '../processes/compile.js';
 import type { ThrottlerAppOptions } from '../processes/throttler-app.js';
-import { startThrottlerApp, type Ask, type Numbers, type ThrottlerApp } from '../processes/throttler-client.js';
+import {
+  compareWithTheirs,
+  startThrottlerApp,
+  type Ask,
+  type Numbers,
+  type ThrottlerApp,
+} from '../processes/throttler-client.js';
 
 const minute = 60_000;
 const perMinute = (limit: number, block = minute): Numbers => ({ limit, ttl: minute, block });
@@ -101,6 +107,14 @@ describe.each<Pick<ThrottlerAppOptions, 'adapter' | 'storage'>>([
     expect(denied).toBeGreaterThan(0);
     expect(performance.now() - began).toBeGreaterThan(2 * Math.max(window.ttl, block));
   });
+});
+
+describe("throttler's own storage", () => {
+  it('answers each hit as the local throttler does, which answers as the script does', async () => {
+    const { runs, denials } = await compareWithTheirs(programs);
+    expect(runs).toBe(1_000);
+    expect(denials).toBeGreaterThan(0);
+  }, 60_000);
 });
 
 describe('the guard of @nestjs/throttler with Redis behind', () => {
