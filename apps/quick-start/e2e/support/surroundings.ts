@@ -159,7 +159,8 @@ declare const losses: { inc(labels: Labels): void };`,
     imports: `${nest}
 import { RedisModule } from '@redstart/redis-core';
 import {
-  all, by, createPolicies, LimitCalls, RateLimit, RateLimitService, RedisRateLimitModule, SkipRateLimit, slidingWindow, type PolicyName,
+  all, by, createPolicies, LimitCalls, RateLimit, RateLimitService, RedisRateLimitModule, RedisThrottlerStorage, SkipRateLimit, slidingWindow,
+  type PolicyName,
 } from '@redstart/redis-ratelimit';`,
     blocks: [
       { part: 'file' },
@@ -171,6 +172,7 @@ import {
 declare const user: { id: string };
 declare const key: string;`,
       },
+      { part: 'file' },
     ],
   },
   'libs/redis-streams/README.md': {
