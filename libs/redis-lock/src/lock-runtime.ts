@@ -8,6 +8,7 @@ import {
   type Script,
   type ScriptArgument,
 } from '@redstart/redis-core';
+import { Extensions } from './extensions.js';
 import type { HeldLock } from './held-lock.js';
 import {
   lockKeys,
@@ -27,7 +28,6 @@ import {
   type ResolvedLockCall,
   type ResolvedLockOptions,
 } from './lock.options.js';
-import { Extensions } from './mutex/extensions.js';
 import { newMailbox } from './owner.js';
 import { LockTelemetry } from './telemetry/lock-telemetry.js';
 import { WaitingRoom } from './waiting/waiting-room.js';

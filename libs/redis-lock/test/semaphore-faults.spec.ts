@@ -76,7 +76,7 @@ describeOn(standalone)('a semaphore', (redis) => {
 
   it('hands over by messages alone, a claim that is turned into a full lease', async () => {
     const confirmed = deferred();
-    host.onCall('lock.extend-permits', async (send) => {
+    host.onCall('lock.extend', async (send) => {
       await confirmed.promise;
       return send();
     });

@@ -3,7 +3,6 @@ import type { AcquireReply, Contender } from '../lease.js';
 import type { LockRuntime } from '../lock-runtime.js';
 import { acquireRead } from '../scripts/read-write/acquire-read.js';
 import { acquireWrite } from '../scripts/read-write/acquire-write.js';
-import { extendRead } from '../scripts/read-write/extend-read.js';
 import { giveUpReadWrite } from '../scripts/read-write/give-up.js';
 import { releaseRead, releaseWrite } from '../scripts/read-write/release.js';
 
@@ -49,7 +48,8 @@ export class ReadSide extends Side {
   }
 
   extend(ttlMs: number): Promise<boolean> {
-    return extendRead(this.runtime, this.keys, this.owner, ttlMs);
+    const { readers: key } = this.keys;
+    return this.runtime.extensions.extend({ key, owner: this.owner, ttlMs, among: 'readers' });
   }
 
   release(keepMs: number): Promise<boolean> {

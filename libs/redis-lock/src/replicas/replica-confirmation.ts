@@ -1,6 +1,6 @@
 import { evaluate, type RedisClient, type RedisConnection } from '@redstart/redis-core';
 import type { LockRuntime } from '../lock-runtime.js';
-import { extendScript } from '../scripts/extend.js';
+import { extendCall, extendScript } from '../scripts/extend.js';
 
 /** A lock that was granted on the master. */
 export interface Grant {
@@ -90,8 +90,8 @@ export class ReplicaConfirmation {
 
 /** By one script for all keys of a lock: whether it still has all of them, or why the master can't tell. */
 async function extend(client: RedisClient, { keys, owner, ttlMs }: Grant): Promise<boolean | Error> {
-  const args = [ttlMs, ...keys.map(() => owner)];
-  const answers = await evaluate(client, { script: extendScript, keys, args });
+  const entries = keys.map((key) => ({ key, owner, ttlMs }));
+  const answers = await evaluate(client, { script: extendScript, ...extendCall(entries, ttlMs) });
   const failure = answers.find((answer) => typeof answer !== 'boolean');
   return failure ?? !answers.includes(false);
 }

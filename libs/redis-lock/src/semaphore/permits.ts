@@ -2,7 +2,6 @@ import type { SemaphoreKeys } from '../keys.js';
 import type { AcquireReply, Contender } from '../lease.js';
 import type { LockRuntime } from '../lock-runtime.js';
 import { acquirePermits } from '../scripts/semaphore/acquire-permits.js';
-import { extendPermits } from '../scripts/semaphore/extend-permits.js';
 import { giveUpPermits, releasePermits } from '../scripts/semaphore/release-permits.js';
 
 export interface PermitsWanted {
@@ -36,7 +35,9 @@ export class Permits implements Contender {
   }
 
   extend(ttlMs: number): Promise<boolean> {
-    return extendPermits(this.runtime, this.keys, this.owner, this.wanted.count, ttlMs);
+    const { key, owner } = this;
+    const among = { permits: this.wanted.count, limit: this.keys.limit };
+    return this.runtime.extensions.extend({ key, owner, ttlMs, among });
   }
 
   release(keepMs: number): Promise<boolean> {

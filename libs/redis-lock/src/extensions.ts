@@ -1,28 +1,33 @@
 import { hashSlot } from '@redstart/redis-core';
-import type { LockRuntime } from '../lock-runtime.js';
-import { extendAll, type ExtendEntry } from '../scripts/extend.js';
+import type { LockRuntime } from './lock-runtime.js';
+import { extendAll, type ExtendEntry } from './scripts/extend.js';
 
 interface Pending extends ExtendEntry {
   readonly resolve: (extended: boolean) => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** As many keys as one script may take, so that it never holds up the server. */
+/** As many leases as one script may take, so that it never holds up the server. Each permit is one. */
 const largestBatch = 100;
 
+interface Batch {
+  readonly entries: Pending[];
+  leases: number;
+}
+
 /**
- * Sends extensions of leases: by itself when a user asks for one, with few scripts for all that the renewer picks up {@link together}.
+ * Sends extensions of leases, of all kinds: by itself when a user asks for one, with few scripts for all that the renewer picks up {@link together}.
  *
  * One that fails, because its key is not a string for instance, fails alone.
  */
 export class Extensions {
   /** The scripts to come, by slot and ttl: one node and one budget for all of a script. Only while being collected. */
-  #collected: Map<string, Pending[]> | undefined;
+  #collected: Map<string, Batch> | undefined;
 
   constructor(private readonly runtime: LockRuntime) {}
 
   /**
-   * @returns whether the owner still held the lock
+   * @returns whether the owner still had its lease
    * @throws RedisUnavailableError · RedisCommandError
    */
   extend(entry: ExtendEntry): Promise<boolean> {
@@ -35,24 +40,25 @@ export class Extensions {
 
   /** Runs `work`, and sends whatever it wants extended before it returns in as few scripts as possible. */
   together<T>(work: () => T): T {
-    const collected = (this.#collected = new Map<string, Pending[]>());
+    const collected = (this.#collected = new Map<string, Batch>());
     try {
       return work();
     } finally {
       this.#collected = undefined;
-      for (const batch of collected.values()) void this.#send(batch);
+      for (const { entries } of collected.values()) void this.#send(entries);
     }
   }
 
-  #collect(collected: Map<string, Pending[]>, pending: Pending): void {
+  #collect(collected: Map<string, Batch>, pending: Pending): void {
     const slot = this.runtime.connection.cluster ? hashSlot(pending.key) : 0;
     const group = `${slot}:${pending.ttlMs}`;
-    const batch = collected.get(group) ?? [];
-    batch.push(pending);
+    const batch = collected.get(group) ?? { entries: [], leases: 0 };
+    batch.entries.push(pending);
+    batch.leases += typeof pending.among === 'object' ? pending.among.permits : 1;
     collected.set(group, batch);
-    if (batch.length < largestBatch) return;
+    if (batch.leases < largestBatch) return;
     collected.delete(group);
-    void this.#send(batch);
+    void this.#send(batch.entries);
   }
 
   async #send(batch: readonly Pending[]): Promise<void> {

@@ -1,0 +1,27 @@
+import type { RedisServer, TopologyUnderTest } from '@redstart/redis-testing';
+
+/** Every server that the commands of a host may go to: of a Cluster all of them, under Sentinel the present master. */
+export function serversOf(redis: TopologyUnderTest): readonly RedisServer[] {
+  return redis.topology === 'cluster' ? redis.cluster.servers : [redis.server];
+}
+
+/**
+ * What the servers carry out while some work is done, as they count it themselves: name of the command -> how often, from clients and from scripts alike. `EVALSHA`
+ * that only said `NOSCRIPT` is left out.
+ */
+export async function commandsDuring(
+  servers: readonly RedisServer[],
+  work: () => Promise<unknown>,
+): Promise<Readonly<Record<string, number>>> {
+  for (const server of servers) await server.ask((client) => client.config('RESETSTAT'));
+  await work();
+  const counts: Record<string, number> = {};
+  for (const server of servers) {
+    const stats = await server.ask((client) => client.info('commandstats'));
+    for (const [, name = '', calls, failed] of stats.matchAll(/^cmdstat_(\S+):calls=(\d+),.*failed_calls=(\d+)/gm)) {
+      const carriedOut = Number(calls) - Number(failed);
+      if (carriedOut > 0) counts[name] = (counts[name] ?? 0) + carriedOut;
+    }
+  }
+  return counts;
+}
