@@ -18,14 +18,18 @@ export interface Attempt {
   readonly story: LockStory;
 }
 
-/** A new owner for one call. Its token is repeated with every command of the call, and never used again. */
+/**
+ * A new owner for one call. Its token is repeated with every command of the call, and never used again.
+ *
+ * @param kind of what is taken, for telemetry, unless the call says so itself
+ */
 export function newAttempt(runtime: LockRuntime, call: ResolvedLockCall, kind: LockKind): Attempt {
   const { label, waitTimeoutMs } = call;
   const token = newToken();
   const owner = newOwner(token, runtime.mailbox, label);
   const now = runtime.clock.now();
   const waitUntil = waitTimeoutMs === 0 ? -Infinity : now + waitTimeoutMs;
-  return { token, owner, waitUntil, story: runtime.telemetry.begin(kind, call, now) };
+  return { token, owner, waitUntil, story: runtime.telemetry.begin(call.kind ?? kind, call, now) };
 }
 
 /**

@@ -7,6 +7,7 @@ import {
   OptionsError,
   type Duration,
 } from '@redstart/redis-core';
+import type { LockKind } from './telemetry/lock-events.js';
 
 /** Options of `RedisLockModule`. `connection` and `name` stand beside them: see {@link RedisLockModuleOptions}. */
 export interface RedisLockOptions {
@@ -95,6 +96,8 @@ export interface ResolvedLockCall {
   /** `Infinity` without a limit. */
   readonly maxHoldMs: number;
   readonly label: string | undefined;
+  /** As what telemetry tells of it, where what is taken doesn't say: an election takes a mutex as well. */
+  readonly kind?: LockKind;
 }
 
 export interface ResolvedHoldingCall extends ResolvedLockCall {

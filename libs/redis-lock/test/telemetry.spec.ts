@@ -378,6 +378,18 @@ describeOn(standalone)('the events of other locks', (redis) => {
     ]);
   });
 
+  it('tell of a leader, not of the mutex that it holds', async () => {
+    await using host = await DrivenHost.start(redis.connection);
+    const told = await heard(host.locks, async () => {
+      const leadership = host.locks.leader('scheduler', { onElected: () => undefined });
+      await eventually(() => leadership.isLeader);
+      await leadership.lock?.extend();
+      await leadership.stop();
+    });
+    expect(told).toEqual(['leader attempt', 'leader acquired', 'leader extended', 'leader released']);
+    expect(host.locks.stats()).toMatchObject({ attempts: 1, acquired: 1, released: 1 });
+  });
+
   it('tell of a quorum, in which nested calls find their outer lock as well', async () => {
     await using nodes = await Nodes.start(3);
     await using host = await startQuorumHost(nodes.servers);
@@ -402,6 +414,12 @@ describeOn(standalone)('the events of other locks', (redis) => {
       'quorum timeout',
       'quorum released',
     ]);
+    const elected = await heard(host.locks, async () => {
+      const leadership = host.locks.leader('scheduler', { onElected: () => undefined });
+      await eventually(() => leadership.isLeader);
+      await leadership.stop();
+    });
+    expect(elected).toEqual(['leader attempt', 'leader acquired', 'leader released']);
     const held = await host.locks.acquire('x');
     const forced = await heard(other.locks, () => other.locks.forceRelease('x'));
     expect(forced).toEqual(['quorum forced']);

@@ -47,9 +47,10 @@ export function resolveLeaderOptions(
   checkKnownKeys(raw, known, where);
   const { onElected, onRevoked = () => undefined, ...lock } = raw;
   const fallback = { ttlMs, label, autoExtend: true, waitTimeoutMs: Infinity };
+  const call: ResolvedLockCall = { ...resolveLockCall({ ...lock, signal }, fallback, where), kind: 'leader' };
   return Object.freeze({
     onElected: checkFunction(onElected, `${where}.onElected`),
     onRevoked: checkFunction(onRevoked, `${where}.onRevoked`),
-    call: resolveLockCall({ ...lock, signal }, fallback, where),
+    call,
   });
 }

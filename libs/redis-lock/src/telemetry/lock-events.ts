@@ -2,14 +2,14 @@ import { channel, subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { systemClock, Warnings } from '@redstart/redis-core';
 import type { LockLossReason } from '../lock.errors.js';
 
-/** What kind of lock an event is about. */
-export type LockKind = 'mutex' | 'multi-lock' | 'read' | 'write' | 'semaphore' | 'quorum';
+/** What kind of lock an event is about. With `nodes`: `quorum` for everything but a `leader`. */
+export type LockKind = 'mutex' | 'multi-lock' | 'read' | 'write' | 'semaphore' | 'leader' | 'quorum';
 
 /**
- * Why an attempt failed before it could be told whether the lock is free: Redis was out of reach, the caller's signal aborted, the application shut down,
- * a part of a multi-lock was lost while the others were taken, or Redis refused the command.
+ * Why an attempt failed, although nobody was in its way: Redis was out of reach, too few replicas have confirmed the lock (`replicas`), the caller's signal aborted, the
+ * application shut down, the lock (or a part of a multi-lock) was lost before the caller had it, or Redis refused the command.
  */
-export type LockFailure = 'unavailable' | 'aborted' | 'shutdown' | 'lost' | 'error';
+export type LockFailure = 'unavailable' | 'not-replicated' | 'aborted' | 'shutdown' | 'lost' | 'error';
 
 /** What an event is about. Never a key, a token or an address: only names of bounded number, so that they may serve as labels of metrics. */
 export interface LockEventSource {
