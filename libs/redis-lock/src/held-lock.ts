@@ -180,7 +180,6 @@ export class HeldLock implements Holding {
   /** Gives it back before anybody has got it, so no minimum hold counts. */
   abandon(): void {
     if (!this.#active) return;
-    this.#story.released(true);
     this.dismiss();
     this.#leave((part) => part.giveUp());
   }

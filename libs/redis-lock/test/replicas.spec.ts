@@ -1,10 +1,42 @@
+import { jest } from '@jest/globals';
+import { Injectable, Logger } from '@nestjs/common';
 import { getRedisConnectionToken, RedisUnavailableError, type RedisConnection } from '@redstart/redis-core';
 import { cluster, describeOn, eventually, FaultProxy, RedisServer } from '@redstart/redis-testing';
-import { LockLostError, LockNotReplicatedError, RedisLockModule } from '../src/index.js';
+import {
+  CronLock,
+  LockLostError,
+  LockNotReplicatedError,
+  onLockEvent,
+  RedisLockModule,
+  type LockEvent,
+} from '../src/index.js';
 import { DrivenHost } from './driven-host.js';
 import { deferred, failureOf, startHost, watch, type Host } from './support.js';
 
 const key = 'shop:lock:{order:42}';
+
+@Injectable()
+class Jobs {
+  runs = 0;
+
+  @CronLock('report')
+  report(): Promise<string> {
+    this.runs++;
+    return Promise.resolve('done');
+  }
+}
+
+/** What happened to the locks of this process during some work. */
+async function eventsDuring(work: () => Promise<unknown>): Promise<LockEvent[]> {
+  const events: LockEvent[] = [];
+  const stop = onLockEvent((event) => events.push(event));
+  try {
+    await work();
+  } finally {
+    stop();
+  }
+  return events;
+}
 
 describe('a lock that replicas have to confirm', () => {
   let master: RedisServer;
@@ -36,6 +68,7 @@ describe('a lock that replicas have to confirm', () => {
       },
       { within: 20_000 },
     );
+  const atMaster = (name = key) => master.ask((redis) => redis.get(name));
   const atReplica = (name = key) => replica.ask((redis) => redis.get(name));
   /** Replication takes its time, so that whoever does not wait for it is found out. */
   const slowReplication = () => link.latency(150);
@@ -54,6 +87,36 @@ describe('a lock that replicas have to confirm', () => {
     expect(await atReplica()).toMatch(new RegExp(`^${token}`));
     expect(slow.injected).toBeGreaterThan(0);
     await (await next).release();
+  });
+
+  it('is told of as acquired when it is confirmed, and not before', async () => {
+    await using driven = await DrivenHost.start({ url: master.url }, { replicas: 1 });
+    const granted = deferred();
+    const confirmed = deferred();
+    driven.onCall('lock.replicate', async (send) => {
+      granted.resolve();
+      await confirmed.promise;
+      return send();
+    });
+    const events = await eventsDuring(async () => {
+      const taking = driven.locks.acquire('order:42');
+      await granted.promise;
+      expect(await atMaster()).not.toBeNull();
+      expect(driven.locks.stats()).toMatchObject({ attempts: 1, pending: 1, acquired: 0, held: 0 });
+      driven.clock.advance(70);
+      confirmed.resolve();
+      const lock = await taking;
+      expect(driven.locks.stats()).toMatchObject({ pending: 0, acquired: 1, held: 1, waitedMs: 70 });
+      driven.clock.advance(30);
+      await lock.extend();
+      await lock.release();
+    });
+    expect(events).toMatchObject([
+      { event: 'attempt' },
+      { event: 'acquired', waitedMs: 70 },
+      { event: 'extended' },
+      { event: 'released', heldMs: 30, wasHeld: true },
+    ]);
   });
 
   it('covers all of several locks', async () => {
@@ -124,6 +187,53 @@ describe('a lock that replicas have to confirm', () => {
       expect(performance.now() - since).toBeLessThan(2_000);
     });
 
+    it('is told of as an attempt that failed, never as a lock that somebody had', async () => {
+      const before = brisk.locks.stats();
+      const events = await eventsDuring(async () => {
+        await failureOf(brisk.locks.acquire('order:42', { ttl: '20s' }));
+        await failureOf(brisk.locks.acquire([['a'], ['b']], { ttl: '20s' }));
+        await eventually(async () => {
+          expect(await master.ask((redis) => redis.exists(key, 'shop:lock:{a}', 'shop:lock:{b}'))).toBe(0);
+        });
+      });
+      expect(events.map(({ kind, event }) => `${kind} ${event}`)).toEqual([
+        'mutex attempt',
+        'mutex failed',
+        'multi-lock attempt',
+        'multi-lock failed',
+      ]);
+      for (const event of events) if (event.event === 'failed') expect(event.reason).toBe('not-replicated');
+      const { attempts, failed, pending, acquired, released, held, heldMs } = brisk.locks.stats();
+      expect([attempts - before.attempts, failed - before.failed]).toEqual([2, 2]);
+      expect({ acquired, released, heldMs }).toEqual({
+        acquired: before.acquired,
+        released: before.released,
+        heldMs: before.heldMs,
+      });
+      expect([pending, held]).toEqual([0, 0]);
+    });
+
+    it('runs no scheduled job: it is left out with a warning, and runs again when the replica goes on', async () => {
+      const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => undefined);
+      await using instance = await startHost({ url: master.url }, { replicas: 1, commandTimeout: 300 }, [Jobs]);
+      const jobs = instance.app.get(Jobs);
+      for (let tick = 0; tick < 2; tick++) expect(await jobs.report()).toBeUndefined();
+      expect(jobs.runs).toBe(0);
+      expect(warn.mock.calls).toEqual([
+        [
+          expect.stringMatching(
+            /^"report" is left out, since after a failover it could run elsewhere as well: .*0 of the 1/,
+          ),
+        ],
+      ]);
+      replica.resume();
+      await eventually(async () => {
+        expect(await jobs.report()).toBe('done');
+      });
+      expect(jobs.runs).toBe(1);
+      warn.mockRestore();
+    });
+
     it('is handed on when it is given back, until everybody has been refused', async () => {
       const errors = await Promise.all([1, 2, 3].map(() => failureOf(brisk.locks.acquire('order:42'))));
       for (const error of errors) expect(error).toBeInstanceOf(LockNotReplicatedError);
@@ -163,9 +273,12 @@ describe('a lock that replicas have to confirm', () => {
       await master.flush();
       return send();
     });
-    const error = await failureOf(driven.locks.acquire('order:42'));
-    expect(error).toBeInstanceOf(LockLostError);
-    expect(error).toMatchObject({ reason: 'taken' });
+    const events = await eventsDuring(async () => {
+      const error = await failureOf(driven.locks.acquire('order:42'));
+      expect(error).toBeInstanceOf(LockLostError);
+      expect(error).toMatchObject({ reason: 'taken' });
+    });
+    expect(events).toMatchObject([{ event: 'attempt' }, { event: 'failed', reason: 'lost' }]);
   });
 
   it.each(['a', 'b'])('is not granted when one of several keys has gone meanwhile: %s', async (gone) => {
@@ -202,9 +315,12 @@ describe('a lock that replicas have to confirm', () => {
       answered.resolve();
       return answer;
     });
-    const failure = failureOf(driven.locks.acquire('order:42', { ttl: '20s' }));
-    await answered.promise;
-    expect(await failure).toMatchObject({ code: 'LOCK_LOST', reason: 'deadline' });
+    const events = await eventsDuring(async () => {
+      const failure = failureOf(driven.locks.acquire('order:42', { ttl: '20s' }));
+      await answered.promise;
+      expect(await failure).toMatchObject({ code: 'LOCK_LOST', reason: 'deadline' });
+    });
+    expect(events).toMatchObject([{ event: 'attempt' }, { event: 'failed', reason: 'lost' }]);
     await eventually(async () => {
       expect(await master.ask((redis) => redis.exists(key))).toBe(0);
     });

@@ -9,7 +9,7 @@ import {
   type Duration,
   type KeyedMethodDecorator,
 } from '@redstart/redis-core';
-import { isOutOfReach } from '../lock.errors.js';
+import { isOutOfReach, LockLostError, LockNotReplicatedError } from '../lock.errors.js';
 import { lockTtlMs, type LockCallOptions } from '../lock.options.js';
 import type { LockService } from '../lock.service.js';
 import { getLockToken } from '../lock.tokens.js';
@@ -43,7 +43,8 @@ const usualAtLeastMs = 4_000;
  *   before `atLeast` is over, is left out.
  * - A killed instance frees the lock when its lease ends: after `atLeast` at the earliest, and after the module's ttl (or `atLeast`, if that
  *   is longer; or `atMost`, if shorter) at the latest. Its tick is not repeated; the next one runs elsewhere.
- * - While Redis (or a majority of nodes) can't be asked the job is left out, on all instances, and a warning is logged (once, then every 30 s at most). A run that
+ * - While Redis (or a majority of nodes) can't be asked, or too few replicas confirm its lock (`replicas`), the job is left out, on all instances, and a warning is
+ *   logged (once, then every 30 s at most). A run that
  *   has begun goes on; if its lease can't be renewed, the signal of `currentLock()` aborts and the method rejects with LockLostError.
  *
  * The scheduler of Nest logs what a job rejects with, and goes on.
@@ -82,13 +83,22 @@ export function CronLock(name: string, options: CronLockOptions = {}): KeyedMeth
         if (outcome.ran) return outcome.result;
         if (isUsual) jobs.leaveOut(name, call.minHold);
       } catch (error) {
-        if (run.begun || !isOutOfReach(error)) throw error;
+        if (run.begun) throw error;
+        const obstacle = obstacleIn(error);
+        if (obstacle === undefined) throw error;
         const reason = error instanceof Error ? error.message : String(error);
-        jobs.warn(name, `"${name}" is left out, since nobody can tell whether it runs elsewhere: ${reason}`);
+        jobs.warn(name, `"${name}" is left out, since ${obstacle}: ${reason}`);
       }
       return undefined;
     },
   });
+}
+
+/** Why a job can't be run for sure on one instance only, if that is what the error says. */
+function obstacleIn(error: unknown): string | undefined {
+  if (isOutOfReach(error)) return 'nobody can tell whether it runs elsewhere';
+  if (error instanceof LockNotReplicatedError) return 'after a failover it could run elsewhere as well';
+  return error instanceof LockLostError ? 'its lock was lost before it began' : undefined;
 }
 
 function callOf({ atLeast, atMost }: CronLockOptions, where: string): LockCallOptions & { readonly minHold: number } {

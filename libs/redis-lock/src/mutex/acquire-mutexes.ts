@@ -12,14 +12,19 @@ import { acquireAll } from '../scripts/acquire-all.js';
 import { partOf } from '../telemetry/lock-story.js';
 import { Mutex } from './mutex.js';
 
+/** A new attempt at one lock, or at several. */
+export function attemptAt(runtime: LockRuntime, locks: readonly LockKeys[], call: ResolvedLockCall): Attempt {
+  return newAttempt(runtime, call, inOrder(locks).length === 1 ? 'mutex' : 'multi-lock');
+}
+
 /** Takes one lock, or all of several, or none. Everything of one call bears one token. */
 export async function acquireMutexes(
   runtime: LockRuntime,
   locks: readonly LockKeys[],
   call: ResolvedLockCall,
+  attempt: Attempt = attemptAt(runtime, locks, call),
 ): Promise<AcquireOutcome<HeldLock>> {
   const sorted = inOrder(locks);
-  const attempt = newAttempt(runtime, call, sorted.length === 1 ? 'mutex' : 'multi-lock');
   const parts = sorted.map((keys) => new Mutex(runtime, keys, attempt.owner, call.ttlMs));
   const [first, ...more] = parts;
   if (first === undefined) throw new RangeError('acquireMutexes needs at least one lock.');

@@ -5,8 +5,9 @@ import type { AcquireOutcome } from '../lease.js';
 import { LockLostError, LockNotReplicatedError } from '../lock.errors.js';
 import type { LockRuntime } from '../lock-runtime.js';
 import type { ResolvedLockCall } from '../lock.options.js';
+import { acquireMutexes, attemptAt } from '../mutex/acquire-mutexes.js';
 import { MasterMutexes } from '../mutex/master-mutexes.js';
-import { newOwner } from '../owner.js';
+import { UnconfirmedStory } from '../telemetry/unconfirmed-story.js';
 import { ReplicaConfirmation } from './replica-confirmation.js';
 
 /**
@@ -29,20 +30,23 @@ export class ReplicatedMutexes extends MasterMutexes {
   }
 
   override async acquire(locks: readonly LockKeys[], call: ResolvedLockCall): Promise<AcquireOutcome<HeldLock>> {
-    const outcome = await super.acquire(locks, call);
-    if (outcome.lock !== undefined) await this.#confirm(outcome.lock, call);
+    const attempt = attemptAt(this.runtime, locks, call);
+    const story = new UnconfirmedStory(attempt.story);
+    const outcome = await acquireMutexes(this.runtime, locks, call, { ...attempt, story });
+    if (outcome.lock !== undefined) await this.#confirm(outcome.lock, attempt.owner, call, story);
     return outcome;
   }
 
-  async #confirm(lock: HeldLock, { ttlMs, label }: ResolvedLockCall): Promise<void> {
-    const { mailbox, options } = this.runtime;
+  async #confirm(lock: HeldLock, owner: string, { ttlMs }: ResolvedLockCall, story: UnconfirmedStory): Promise<void> {
+    const { options } = this.runtime;
     try {
-      const owner = newOwner(lock.token, mailbox, label);
       const { held, replicas } = await this.#confirmation.confirm({ keys: lock.keys, owner, ttlMs });
       if (!held) throw new LockLostError(lock.key, 'taken');
       if (replicas < options.replicas) throw new LockNotReplicatedError(lock.key, options.replicas, replicas);
       lock.assertHeld();
+      story.confirmed();
     } catch (error) {
+      story.failed(error);
       lock.abandon();
       throw error;
     }

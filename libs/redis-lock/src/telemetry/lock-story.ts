@@ -1,5 +1,11 @@
 import type { Clock } from '@redstart/redis-core';
-import { isOutOfReach, LockLostError, LockNotAcquiredError, type LockLossReason } from '../lock.errors.js';
+import {
+  isOutOfReach,
+  LockLostError,
+  LockNotAcquiredError,
+  LockNotReplicatedError,
+  type LockLossReason,
+} from '../lock.errors.js';
 import type { ResolvedLockCall } from '../lock.options.js';
 import type { LockFailure, LockHappening, LockKind } from './lock-events.js';
 import type { LockTelemetry } from './lock-telemetry.js';
@@ -103,6 +109,7 @@ export class CallStory implements LockStory {
 
   #reasonOf(error: unknown): LockFailure {
     if (isOutOfReach(error)) return 'unavailable';
+    if (error instanceof LockNotReplicatedError) return 'not-replicated';
     if (error instanceof LockNotAcquiredError) return 'shutdown';
     if (error instanceof LockLostError) return 'lost';
     return this.call.signal?.aborted === true ? 'aborted' : 'error';
