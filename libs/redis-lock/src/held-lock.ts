@@ -1,7 +1,8 @@
 import { RedisUnavailableError, type Cancel, type Duration, type Renewal } from '@redstart/redis-core';
 import type { Lease } from './lease.js';
 import { leaseEnd } from './lease-time.js';
-import { isOutOfReach, LockLostError, type LockLossReason } from './lock.errors.js';
+import { isOutOfReach } from './out-of-reach.js';
+import { LockLostError, type LockLossReason } from './lock.errors.js';
 import type { LockRuntime } from './lock-runtime.js';
 import type { Holding } from './reentrancy/holding.js';
 import { lockTtlMs } from './lock.options.js';

@@ -33,15 +33,14 @@ export { CronLock, type CronLockOptions } from './decorators/cron-lock.js';
 export {
   LockError,
   LockLostError,
-  LockNestingError,
   LockNotAcquiredError,
-  LockNotReplicatedError,
-  LockQuorumError,
-  LockReentryError,
   LockTimeoutError,
-  SemaphoreLimitError,
-  StaleTokenError,
   type LockLossReason,
   type LockNesting,
-  type QuorumShortage,
 } from './lock.errors.js';
+export { ReadWriteNestingError } from './read-write/read-write.errors.js';
+export { LockNotReplicatedError } from './replicas/replicas.errors.js';
+export { LockQuorumError, type QuorumShortage } from './quorum/quorum.errors.js';
+export { PartialReentryError } from './reentrancy/reentrancy.errors.js';
+export { SemaphoreLimitError } from './semaphore/semaphore.errors.js';
+export { StaleTokenError } from './fencing/fencing.errors.js';

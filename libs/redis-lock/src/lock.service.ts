@@ -92,7 +92,7 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
    *
    * @param key one {@link Key}, where a flat array is the parts of one key; or several locks as an array of arrays
    * @returns what `work` returned
-   * @throws LockTimeoutError when it was not free within `waitTimeout` · LockLostError · LockReentryError · RedisUnavailableError when Redis can't be
+   * @throws LockTimeoutError when it was not free within `waitTimeout` · LockLostError · PartialReentryError · RedisUnavailableError when Redis can't be
    *   reached · what `work` threw, which wins over a failing release
    * @example
    * await locks.withLock(['order', id], { waitTimeout: '2s' }, async (lock) => {

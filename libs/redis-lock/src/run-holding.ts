@@ -1,5 +1,6 @@
 import type { Lock } from './lock.js';
-import { isOutOfReach, LockLostError } from './lock.errors.js';
+import { isOutOfReach } from './out-of-reach.js';
+import { LockLostError } from './lock.errors.js';
 import { currentFrame, openFrame, runIn, type Frame, type Reentry } from './reentrancy/frames.js';
 import type { Holding } from './reentrancy/holding.js';
 

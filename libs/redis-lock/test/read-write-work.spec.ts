@@ -1,5 +1,5 @@
 import { cluster, describeOn, eventually, sentinel, standalone } from '@redstart/redis-testing';
-import { currentLock, LockNestingError, type Lock } from '../src/index.js';
+import { currentLock, ReadWriteNestingError, type Lock } from '../src/index.js';
 import { deferred, failureOf, startHost, watch, type Host } from './support.js';
 
 const main = 'shop:rwlock:{prices}';
@@ -137,8 +137,8 @@ describeOn(
           }),
         );
       const upgrade = await nested('read', 'write');
-      expect(upgrade).toBeInstanceOf(LockNestingError);
-      expect(upgrade).toMatchObject({ code: 'LOCK_NESTING', key: main, held: 'read', asked: 'write' });
+      expect(upgrade).toBeInstanceOf(ReadWriteNestingError);
+      expect(upgrade).toMatchObject({ code: 'READ_WRITE_NESTING', key: main, held: 'read', asked: 'write' });
       expect(upgrade.message).toMatch(/End withRead first.*or use withWrite from the start/);
       expect(await nested('write', 'read')).toMatchObject({ held: 'write', asked: 'read' });
       expect(await nested('write', 'write')).toMatchObject({ held: 'write', asked: 'write' });

@@ -141,7 +141,7 @@ describeOn(
       });
       const more = host.locks.withLock([...accounts, ['account', 3]], reentrant, () => Promise.resolve());
       expect(await failureOf(more)).toMatchObject({
-        code: 'LOCK_REENTRY',
+        code: 'PARTIAL_REENTRY',
         key: 'shop:lock:{account:3}',
         held: outer.keys,
         message: expect.stringContaining('Take all of them in the outer call') as string,

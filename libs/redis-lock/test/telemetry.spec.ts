@@ -332,7 +332,7 @@ describeOn(standalone)('the events of other locks', (redis) => {
     const prices = host.locks.readWrite('prices');
     const told = await heard(host.locks, async () => {
       await prices.withWrite({}, async (writer) => {
-        expect(await failureOf(prices.read())).toMatchObject({ code: 'LOCK_NESTING' });
+        expect(await failureOf(prices.read())).toMatchObject({ code: 'READ_WRITE_NESTING' });
         await writer.downgrade();
       });
       await (await prices.read()).release();

@@ -9,7 +9,9 @@ import {
   type Duration,
   type KeyedMethodDecorator,
 } from '@redstart/redis-core';
-import { isOutOfReach, LockLostError, LockNotReplicatedError } from '../lock.errors.js';
+import { isOutOfReach } from '../out-of-reach.js';
+import { LockLostError } from '../lock.errors.js';
+import { LockNotReplicatedError } from '../replicas/replicas.errors.js';
 import { lockTtlMs, type LockCallOptions } from '../lock.options.js';
 import type { LockService } from '../lock.service.js';
 import { getLockToken } from '../lock.tokens.js';

@@ -9,7 +9,7 @@ import {
   type RedisConnection,
   type ScriptArgument,
 } from '@redstart/redis-core';
-import { StaleTokenError } from '../lock.errors.js';
+import { StaleTokenError } from './fencing.errors.js';
 import { fenceKey } from './fence-key.js';
 
 export interface FencedScriptDefinition<Args extends unknown[], Result> {

@@ -1,5 +1,5 @@
 import { RedstartError } from '@redstart/redis-core';
-import { LockQuorumError } from '../lock.errors.js';
+import { LockQuorumError } from './quorum.errors.js';
 import { quorumOf, type Poll, type Refusal } from './votes.js';
 
 /** What each node had against it. */

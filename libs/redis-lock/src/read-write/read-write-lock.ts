@@ -3,7 +3,7 @@ import type { HeldLock } from '../held-lock.js';
 import type { ReadWriteKeys } from '../keys.js';
 import type { AcquireOutcome } from '../lease.js';
 import type { Lock } from '../lock.js';
-import { LockNestingError } from '../lock.errors.js';
+import { ReadWriteNestingError } from './read-write.errors.js';
 import type { LockRuntime } from '../lock-runtime.js';
 import type { LockCallOptions, ResolvedLockCall } from '../lock.options.js';
 import { parseOwner, type LockHolder } from '../owner.js';
@@ -51,7 +51,7 @@ export class ReadWriteLock {
    * Takes the read side, and waits for writers if need be: for the one that holds it, and for those that wait.
    *
    * @returns the lock. Release it, or let `await using` do so; it isn't renewed unless `autoExtend` says so
-   * @throws LockTimeoutError when writers were in the way for all of `waitTimeout` · LockNestingError under `withWrite` of this lock · LockNotAcquiredError when the
+   * @throws LockTimeoutError when writers were in the way for all of `waitTimeout` · ReadWriteNestingError under `withWrite` of this lock · LockNotAcquiredError when the
    *   application shuts down meanwhile · the reason of `options.signal` · RedisUnavailableError
    * @see one EVALSHA: GET, ZADD and a fencing token; while it waits as `acquire` does
    */
@@ -66,7 +66,7 @@ export class ReadWriteLock {
    * A flow of calls that took the read side by `read` waits for itself, until `waitTimeout`: one can't become a writer while one reads.
    *
    * @returns the lock, which can be downgraded. Release it, or let `await using` do so; it isn't renewed unless `autoExtend` says so
-   * @throws LockTimeoutError · LockNestingError under `withRead` or `withWrite` of this lock · LockNotAcquiredError when the application shuts down meanwhile · the
+   * @throws LockTimeoutError · ReadWriteNestingError under `withRead` or `withWrite` of this lock · LockNotAcquiredError when the application shuts down meanwhile · the
    *   reason of `options.signal` · RedisUnavailableError
    * @see one EVALSHA: GET, EXISTS, SET and a fencing token; while it waits as `acquire` does
    */
@@ -79,7 +79,7 @@ export class ReadWriteLock {
    * Takes the read side if no writer holds it or waits for it.
    *
    * @param options.waitTimeout waits that long before it answers `null`; by default not at all
-   * @throws LockNestingError · RedisUnavailableError when Redis can't be reached: that is no `null`
+   * @throws ReadWriteNestingError · RedisUnavailableError when Redis can't be reached: that is no `null`
    */
   async tryRead(options: LockCallOptions = {}): Promise<Lock | null> {
     const call = this.#runtime.resolveCall(options, 'tryRead(options)', { waitTimeoutMs: 0 });
@@ -91,7 +91,7 @@ export class ReadWriteLock {
    * Takes the write side if nobody holds either side or waits.
    *
    * @param options.waitTimeout waits that long before it answers `null`; by default not at all
-   * @throws LockNestingError · RedisUnavailableError when Redis can't be reached: that is no `null`
+   * @throws ReadWriteNestingError · RedisUnavailableError when Redis can't be reached: that is no `null`
    */
   async tryWrite(options: LockCallOptions = {}): Promise<WriteLock | null> {
     const call = this.#runtime.resolveCall(options, 'tryWrite(options)', { waitTimeoutMs: 0 });
@@ -149,7 +149,7 @@ export class ReadWriteLock {
   async #read(attempt: Attempt, call: ResolvedLockCall): Promise<AcquireOutcome<HeldLock>> {
     const { holder: key } = this.#keys;
     const held = sideHeldInFlow(this.#runtime, key);
-    if (held?.side === 'write') throw refused(attempt, new LockNestingError(key, 'write', 'read'));
+    if (held?.side === 'write') throw refused(attempt, new ReadWriteNestingError(key, 'write', 'read'));
     const side = new ReadSide(this.#runtime, this.#keys, attempt.owner, call.ttlMs, held?.owner);
     return contend(this.#runtime, side, attempt, call);
   }
@@ -157,7 +157,7 @@ export class ReadWriteLock {
   async #write(attempt: Attempt, call: ResolvedLockCall): Promise<AcquireOutcome<HeldWriteLock>> {
     const { holder: key } = this.#keys;
     const held = sideHeldInFlow(this.#runtime, key);
-    if (held !== undefined) throw refused(attempt, new LockNestingError(key, held.side, 'write'));
+    if (held !== undefined) throw refused(attempt, new ReadWriteNestingError(key, held.side, 'write'));
     const side = new WriteSide(this.#runtime, this.#keys, attempt.owner, call.ttlMs);
     return contend(
       this.#runtime,
@@ -169,7 +169,7 @@ export class ReadWriteLock {
   }
 }
 
-function refused({ story }: Attempt, error: LockNestingError): LockNestingError {
+function refused({ story }: Attempt, error: ReadWriteNestingError): ReadWriteNestingError {
   story.failed(error);
   return error;
 }

@@ -1,6 +1,7 @@
 import type { HeldLock } from '../held-lock.js';
 import type { AcquireOutcome } from '../lease.js';
-import { LockReentryError, type LockNesting } from '../lock.errors.js';
+import { PartialReentryError } from './reentrancy.errors.js';
+import type { LockNesting } from '../lock.errors.js';
 import type { ResolvedHoldingCall } from '../lock.options.js';
 import type { LockRuntime } from '../lock-runtime.js';
 import type { LockHolder } from '../owner.js';
@@ -24,7 +25,7 @@ export type HoldOutcome =
  *
  * @param keys the Redis keys of the locks
  * @param take takes them in Redis; given what is left of the time
- * @throws LockReentryError · LockLostError when the lock around the call is lost · whatever `take` throws
+ * @throws PartialReentryError · LockLostError when the lock around the call is lost · whatever `take` throws
  */
 export async function enterOrTake(
   runtime: LockRuntime,
@@ -69,7 +70,7 @@ async function enter(
 ): Promise<NestedLock | 'timeout' | 'closed'> {
   const { lock, reentry } = frame;
   const missing = keys.find((key) => !reentry.root.keys.includes(key));
-  if (missing !== undefined) throw new LockReentryError(missing, reentry.root.keys);
+  if (missing !== undefined) throw new PartialReentryError(missing, reentry.root.keys);
   const turnstile = frame.turnstileOf(reentry);
   const outcome = await turnstile.enter({ waitMs, signals: [lock.signal, signal] });
   if (outcome !== 'entered') return outcome;

@@ -4,7 +4,7 @@ import type { HeldLock } from '../held-lock.js';
 import type { SemaphoreKeys } from '../keys.js';
 import type { AcquireOutcome } from '../lease.js';
 import type { Lock } from '../lock.js';
-import { SemaphoreLimitError } from '../lock.errors.js';
+import { SemaphoreLimitError } from './semaphore.errors.js';
 import type { LockRuntime } from '../lock-runtime.js';
 import type { LockCallFallback, LockCallOptions, ResolvedLockCall } from '../lock.options.js';
 import { runHolding } from '../run-holding.js';

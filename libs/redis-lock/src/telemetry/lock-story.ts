@@ -1,11 +1,7 @@
 import type { Clock } from '@redstart/redis-core';
-import {
-  isOutOfReach,
-  LockLostError,
-  LockNotAcquiredError,
-  LockNotReplicatedError,
-  type LockLossReason,
-} from '../lock.errors.js';
+import { isOutOfReach } from '../out-of-reach.js';
+import { LockLostError, LockNotAcquiredError, type LockLossReason } from '../lock.errors.js';
+import { LockNotReplicatedError } from '../replicas/replicas.errors.js';
 import type { ResolvedLockCall } from '../lock.options.js';
 import type { LockFailure, LockHappening, LockKind } from './lock-events.js';
 import type { LockTelemetry } from './lock-telemetry.js';

@@ -1,7 +1,7 @@
 import { defineScript } from '@redstart/redis-core';
 import { semaphoreScriptKeys, type SemaphoreKeys } from '../../keys.js';
 import type { AcquireReply } from '../../lease.js';
-import { SemaphoreLimitError } from '../../lock.errors.js';
+import { SemaphoreLimitError } from '../../semaphore/semaphore.errors.js';
 import type { LockRuntime } from '../../lock-runtime.js';
 import { parseAcquireReply } from '../acquire.js';
 import { permitsLua } from './permits.js';
