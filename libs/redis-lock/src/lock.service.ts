@@ -105,7 +105,7 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
     const startedAt = clock.now();
     const call = this.#runtime.resolveHoldingCall(options, 'withLock(options)', { autoExtend: true });
     const outcome = await this.#hold(key, call);
-    if (outcome.lock !== undefined) return runHolding(outcome.lock, work, outcome.reentry);
+    if (outcome.lock !== undefined) return runHolding(outcome.lock, work, { reentry: outcome.reentry });
     throw new LockTimeoutError(outcome.key, Math.round(clock.now() - startedAt), outcome.holder, outcome.nesting);
   }
 
@@ -153,7 +153,7 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
     const fallback = { waitTimeoutMs: 0, autoExtend: true };
     const outcome = await this.#hold(key, this.#runtime.resolveHoldingCall(options, 'tryWithLock(options)', fallback));
     if (outcome.lock === undefined) return { ran: false, key: outcome.key, nesting: outcome.nesting };
-    return { ran: true, result: await runHolding(outcome.lock, work, outcome.reentry) };
+    return { ran: true, result: await runHolding(outcome.lock, work, { reentry: outcome.reentry }) };
   }
 
   /**

@@ -1,7 +1,7 @@
 import type { Lock } from './lock.js';
 import { isOutOfReach } from './out-of-reach.js';
 import { LockLostError } from './lock.errors.js';
-import { currentFrame, openFrame, runIn, type Frame, type Reentry } from './reentrancy/frames.js';
+import { currentFrame, openFrame, runIn, type Frame, type Nestable } from './reentrancy/frames.js';
 import type { Holding } from './reentrancy/holding.js';
 
 /**
@@ -20,7 +20,7 @@ export function currentLock(): Lock | undefined {
  * Runs work under a lock and releases it, whatever happens. Always waits for the work to end: a lost lock aborts its signal and does no more. Also waits for
  * a nested call that runs under the lock and was left behind: the lock is released when nobody is under it any more.
  *
- * @param reentry lets nested calls run under this lock
+ * @param nestable what nested calls may know of this lock
  * @returns what the work returned, if the lock was held to its end. When only the release fails for an outage, that still holds, and the lease
  *   lapses by itself.
  * @throws what the work threw; it wins over everything else, except that an `AbortError` of a lost lock is told as LockLostError · LockLostError
@@ -28,9 +28,9 @@ export function currentLock(): Lock | undefined {
 export async function runHolding<L extends Holding, T>(
   lock: L,
   work: (lock: L) => Promise<T>,
-  reentry?: Reentry,
+  nestable: Nestable = {},
 ): Promise<T> {
-  const frame = openFrame(lock, reentry);
+  const frame = openFrame(lock, nestable);
   try {
     return await runInFrame(frame, lock, work);
   } finally {

@@ -7,8 +7,10 @@ import { ReadWriteNestingError } from './read-write.errors.js';
 import type { LockRuntime } from '../lock-runtime.js';
 import type { LockCallOptions, ResolvedLockCall } from '../lock.options.js';
 import { parseOwner, type LockHolder } from '../owner.js';
+import type { SideAround } from '../reentrancy/frames.js';
+import { runHolding } from '../run-holding.js';
 import { inspectReadWrite } from '../scripts/read-write/inspect.js';
-import { runHoldingSide, sideHeldInFlow } from './flow.js';
+import { sideHeldInFlow } from './flow.js';
 import { ReadSide, WriteSide } from './sides.js';
 import { HeldWriteLock, type WriteLock } from './write-lock.js';
 
@@ -109,7 +111,7 @@ export class ReadWriteLock {
     const call = this.#runtime.resolveCall(options, 'withRead(options)', { autoExtend: true });
     const attempt = newAttempt(this.#runtime, call, 'read');
     const lock = await inTime(this.#runtime, () => this.#read(attempt, call));
-    return runHoldingSide(this.#runtime, lock, attempt.owner, work);
+    return runHolding(lock, work, { side: this.#sideAround(attempt) });
   }
 
   /**
@@ -128,7 +130,7 @@ export class ReadWriteLock {
     const call = this.#runtime.resolveCall(options, 'withWrite(options)', { autoExtend: true });
     const attempt = newAttempt(this.#runtime, call, 'write');
     const lock = await inTime(this.#runtime, () => this.#write(attempt, call));
-    return runHoldingSide(this.#runtime, lock, attempt.owner, work);
+    return runHolding(lock, work, { side: this.#sideAround(attempt) });
   }
 
   /**
@@ -144,6 +146,10 @@ export class ReadWriteLock {
       remainingMs: Math.max(0, leaseMs),
       ...counts,
     };
+  }
+
+  #sideAround({ owner }: Attempt): SideAround {
+    return { host: this.#runtime, owner, isWriter: (lock) => lock instanceof HeldWriteLock };
   }
 
   async #read(attempt: Attempt, call: ResolvedLockCall): Promise<AcquireOutcome<HeldLock>> {

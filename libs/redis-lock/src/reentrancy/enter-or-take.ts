@@ -1,14 +1,19 @@
-import type { HeldLock } from '../held-lock.js';
 import type { AcquireOutcome } from '../lease.js';
 import { PartialReentryError } from './reentrancy.errors.js';
 import type { LockNesting } from '../lock.errors.js';
 import type { ResolvedHoldingCall } from '../lock.options.js';
-import type { LockRuntime } from '../lock-runtime.js';
 import type { LockHolder } from '../owner.js';
 import type { LockKind } from '../telemetry/lock-events.js';
-import { frameAround, type ReentrantFrame, type Reentry } from './frames.js';
+import type { LockTelemetry } from '../telemetry/lock-telemetry.js';
+import { frameAround, type NestingHost, type ReentrantFrame, type Reentry } from './frames.js';
 import type { Holding } from './holding.js';
 import { NestedLock } from './nested-lock.js';
+
+/** A LockService, as far as nested calls are concerned. */
+export interface ReentryHost extends NestingHost {
+  readonly nodes: readonly unknown[];
+  readonly telemetry: Pick<LockTelemetry, 'reentered'>;
+}
 
 /** What a call is to run its work under, or the key it failed at. */
 export type HoldOutcome =
@@ -28,38 +33,34 @@ export type HoldOutcome =
  * @throws PartialReentryError · LockLostError when the lock around the call is lost · whatever `take` throws
  */
 export async function enterOrTake(
-  runtime: LockRuntime,
+  host: ReentryHost,
   keys: readonly string[],
   call: ResolvedHoldingCall,
-  take: (call: ResolvedHoldingCall) => Promise<AcquireOutcome<HeldLock>>,
+  take: (call: ResolvedHoldingCall) => Promise<AcquireOutcome<Holding>>,
 ): Promise<HoldOutcome> {
-  const { clock } = runtime;
+  const { clock } = host;
   const startedAt = clock.now();
   const leftMs = () => Math.max(0, call.waitTimeoutMs - (clock.now() - startedAt));
   for (;;) {
-    const frame = frameAround(runtime, keys);
-    if (frame === undefined) return asHolding(runtime, keys, await take({ ...call, waitTimeoutMs: leftMs() }));
+    const frame = frameAround(host, keys);
+    if (frame === undefined) return asHolding(host, keys, await take({ ...call, waitTimeoutMs: leftMs() }));
     const lock = await enter(frame, keys, leftMs(), call.signal);
     if (lock === 'timeout') return { lock: undefined, key: keys[0] ?? '', holder: undefined, nesting: 'sibling' };
     if (lock === 'closed') continue; // It has ended meanwhile: the next one around, or Redis.
-    runtime.telemetry.reentered(kindOf(runtime, keys), call.label, clock.now() - startedAt);
+    host.telemetry.reentered(kindOf(host, keys), call.label, clock.now() - startedAt);
     return { lock, reentry: frame.reentry };
   }
 }
 
-function kindOf({ nodes }: LockRuntime, keys: readonly string[]): LockKind {
+function kindOf({ nodes }: ReentryHost, keys: readonly string[]): LockKind {
   if (nodes.length > 1) return 'quorum';
   return keys.length === 1 ? 'mutex' : 'multi-lock';
 }
 
 /** What was taken in Redis, as something to nest calls in; or, with `nesting`, whether the call stood in its own way. */
-export function asHolding(
-  runtime: LockRuntime,
-  keys: readonly string[],
-  outcome: AcquireOutcome<HeldLock>,
-): HoldOutcome {
-  if (outcome.lock !== undefined) return { lock: outcome.lock, reentry: { runtime, root: outcome.lock } };
-  return { ...outcome, nesting: frameAround(runtime, keys) === undefined ? undefined : 'outer' };
+export function asHolding(host: NestingHost, keys: readonly string[], outcome: AcquireOutcome<Holding>): HoldOutcome {
+  if (outcome.lock !== undefined) return { lock: outcome.lock, reentry: { host, root: outcome.lock } };
+  return { ...outcome, nesting: frameAround(host, keys) === undefined ? undefined : 'outer' };
 }
 
 async function enter(

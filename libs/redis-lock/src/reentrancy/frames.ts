@@ -1,14 +1,33 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { HeldLock } from '../held-lock.js';
-import type { LockRuntime } from '../lock-runtime.js';
+import type { Clock } from '@redstart/redis-core';
 import type { Holding } from './holding.js';
 import { Turnstile } from './turnstile.js';
 
+/** Whose locks a call can be nested in: those of one LockService. */
+export interface NestingHost {
+  readonly clock: Clock;
+}
+
 /** What a nested call needs to run under a lock that is held already. */
 export interface Reentry {
-  readonly runtime: LockRuntime;
+  readonly host: NestingHost;
   /** The lock in Redis. */
-  readonly root: HeldLock;
+  readonly root: Holding;
+}
+
+/** What a nested call has to know of the read/write lock that it was made under. */
+export interface SideAround {
+  readonly host: NestingHost;
+  /** Who holds it, as it stands in Redis. */
+  readonly owner: string;
+  /** Whether this is the write side, and not what it was downgraded to. */
+  readonly isWriter: (lock: Holding) => boolean;
+}
+
+/** What a frame tells nested calls of its lock. One that is neither can't be nested in, and is in nobody's way. */
+export interface Nestable {
+  readonly reentry?: Reentry;
+  readonly side?: SideAround;
 }
 
 /**
@@ -19,19 +38,19 @@ export interface Reentry {
  */
 export class Frame {
   #lock: Holding | undefined;
-  #reentry: Reentry | undefined;
+  #nestable: Nestable;
   #ended = false;
   /** Most frames never have a nested call. */
   #turnstile: Turnstile | undefined;
 
   constructor(
     lock: Holding,
-    reentry: Reentry | undefined,
+    nestable: Nestable,
     /** The next one around it, whether it has ended or not. */
     public outer: Frame | undefined,
   ) {
     this.#lock = lock;
-    this.#reentry = reentry;
+    this.#nestable = nestable;
   }
 
   /** `undefined` when it is over. */
@@ -41,7 +60,12 @@ export class Frame {
 
   /** `undefined` for locks that can't be reentered, and when it is over. */
   get reentry(): Reentry | undefined {
-    return this.#reentry;
+    return this.#nestable.reentry;
+  }
+
+  /** `undefined` for all but read/write locks, and when it is over. */
+  get side(): SideAround | undefined {
+    return this.#nestable.side;
   }
 
   /** The next one around it that has not ended. Leaves out the others for good. */
@@ -54,8 +78,8 @@ export class Frame {
     return this.#ended;
   }
 
-  turnstileOf({ runtime }: Reentry): Turnstile {
-    this.#turnstile ??= new Turnstile(runtime.clock);
+  turnstileOf({ host }: Reentry): Turnstile {
+    this.#turnstile ??= new Turnstile(host.clock);
     return this.#turnstile;
   }
 
@@ -71,7 +95,7 @@ export class Frame {
    */
   forget(): void {
     this.#lock = undefined;
-    this.#reentry = undefined;
+    this.#nestable = {};
   }
 }
 
@@ -85,22 +109,27 @@ export function currentFrame(): Frame | undefined {
   return frames.getStore();
 }
 
-export function openFrame(lock: Holding, reentry: Reentry | undefined): Frame {
+export function openFrame(lock: Holding, nestable: Nestable): Frame {
   const current = frames.getStore();
   // Ended ones are left out all the way up: of calls that each start the next one and then end, all would be kept in memory for ever.
   let frame = current;
   while (frame !== undefined) frame = frame.around;
-  return new Frame(lock, reentry, current?.ended === true ? current.around : current);
+  return new Frame(lock, nestable, current?.ended === true ? current.around : current);
 }
 
 export function runIn<T>(frame: Frame, work: () => T): T {
   return frames.run(frame, work);
 }
 
+/** The frames that the running code was called in, from the innermost outwards; the first of them may have ended. */
+export function* framesAround(): Generator<Frame> {
+  for (let frame = frames.getStore(); frame !== undefined; frame = frame.around) yield frame;
+}
+
 /** The innermost frame of this service whose lock has any of these keys and can still be relied on, or was lost meanwhile. */
-export function frameAround(runtime: LockRuntime, keys: readonly string[]): ReentrantFrame | undefined {
-  for (let frame = frames.getStore(); frame !== undefined; frame = frame.around) {
-    if (isOpenFor(runtime, frame) && hasAny(frame, keys)) return frame;
+export function frameAround(host: NestingHost, keys: readonly string[]): ReentrantFrame | undefined {
+  for (const frame of framesAround()) {
+    if (isOpenFor(host, frame) && hasAny(frame, keys)) return frame;
   }
   return undefined;
 }
@@ -109,8 +138,8 @@ function hasAny({ reentry }: ReentrantFrame, keys: readonly string[]): boolean {
   return keys.some((key) => reentry.root.keys.includes(key));
 }
 
-function isOpenFor(runtime: LockRuntime, frame: Frame): frame is ReentrantFrame {
+function isOpenFor(host: NestingHost, frame: Frame): frame is ReentrantFrame {
   const { reentry, lock } = frame;
-  if (lock === undefined || reentry?.runtime !== runtime) return false;
+  if (lock === undefined || reentry?.host !== host) return false;
   return !frame.ended && !lock.isReleased && !reentry.root.isReleased;
 }
