@@ -85,8 +85,8 @@ export async function contend(
 }
 
 /** The lock, if it is to be had in time. @throws LockTimeoutError otherwise */
-export async function inTime<L extends HeldLock>(
-  { clock }: LockRuntime,
+export async function inTime<L>(
+  { clock }: Pick<LockRuntime, 'clock'>,
   attempt: () => Promise<AcquireOutcome<L>>,
 ): Promise<L> {
   const startedAt = clock.now();

@@ -1,5 +1,6 @@
 import 'reflect-metadata';
-import { Injectable } from '@nestjs/common';
+import { jest } from '@jest/globals';
+import { Injectable, Logger } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { InvalidKeyError, OptionsError } from '@redstart/redis-core';
 import { eventually } from '@redstart/redis-testing';
@@ -9,8 +10,11 @@ import {
   InjectLock,
   LockLostError,
   LockService,
+  PartialReentryError,
   provideNoopLock,
+  ReadWriteNestingError,
   WithLock,
+  type Lock,
 } from '../src/index.js';
 import { failureOf } from './support.js';
 
@@ -70,7 +74,13 @@ describe('provideNoopLock', () => {
     expect(second?.fence).toBeGreaterThan(first?.fence ?? Infinity);
     expect(module.get(LockService)).toBe(module.get(getLockToken()));
     expect(module.get(LockService)).not.toBe(module.get(getLockToken('jobs')));
-    expect(module.get(LockService).stats()).toMatchObject({ attempts: 5, acquired: 5, released: 5, held: 0 });
+    expect(module.get(LockService).stats()).toMatchObject({
+      attempts: 3,
+      acquired: 3,
+      released: 3,
+      held: 0,
+      reentered: 2,
+    });
     await module.close();
   });
 
@@ -142,6 +152,140 @@ describe('provideNoopLock', () => {
     await module.close();
     expect([leadership.isLeader, leadership.lock]).toEqual([false, undefined]);
     expect(told).toEqual([true, 'shutdown']);
+  });
+
+  it('lets a leader resign, and lets nobody lead whose onElected fails', async () => {
+    const error = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
+    const locks = (await build()).get(LockService);
+    const told: string[] = [];
+    const onRevoked = (reason: string) => told.push(reason);
+    let term: Lock | undefined;
+    const resigning = locks.leader('scheduler', {
+      onElected: (lock) => {
+        term = lock;
+      },
+      onRevoked,
+    });
+    await eventually(() => resigning.isLeader);
+    expect(resigning.lock).toBe(term);
+    expect(await term?.release()).toBe(true);
+    expect([resigning.isLeader, resigning.lock, term?.signal.aborted, told]).toEqual([
+      false,
+      undefined,
+      true,
+      ['resigned'],
+    ]);
+    expect(term?.signal.reason).toMatchObject({ code: 'LOCK_LOST', reason: 'released' });
+    await resigning.stop();
+    expect(told).toEqual(['resigned']);
+
+    const failing = locks.leader('scheduler', { onElected: () => Promise.reject(new Error('no disk')), onRevoked });
+    await eventually(() => told.length === 2);
+    expect([failing.isLeader, told]).toEqual([false, ['resigned', 'failed']]);
+    expect(error.mock.calls).toEqual([['Leader of "noop:lock:{scheduler}": no disk']]);
+    expect(locks.stats()).toMatchObject({ attempts: 2, acquired: 2, released: 2 });
+    error.mockRestore();
+  });
+
+  describe('lets nested calls do what they do with Redis', () => {
+    const nested = { reentrant: true } as const;
+    const brief = { waitTimeout: 20 } as const;
+    const nothing = () => Promise.resolve();
+
+    it('has a call wait in vain for the lock of its own caller, and says so', async () => {
+      const locks = (await build()).get(LockService);
+      await locks.withLock('x', {}, async () => {
+        expect(await failureOf(locks.withLock('x', brief, nothing))).toMatchObject({
+          code: 'LOCK_TIMEOUT',
+          key: 'noop:lock:{x}',
+          nesting: 'outer',
+        });
+        expect(await failureOf(locks.acquire([['w'], ['x']], brief))).toMatchObject({
+          code: 'LOCK_TIMEOUT',
+          key: 'noop:lock:{x}',
+        });
+        expect(await locks.tryWithLock('x', {}, nothing)).toEqual({
+          ran: false,
+          key: 'noop:lock:{x}',
+          nesting: 'outer',
+        });
+        expect(await locks.tryAcquire('x')).toBeNull();
+        await (await locks.acquire('y')).release();
+      });
+      expect(locks.stats()).toMatchObject({ attempts: 6, acquired: 2, timeouts: 2, refused: 2, contended: 4, held: 0 });
+      await (await locks.acquire('x')).release();
+    });
+
+    it('lets work that was left behind have the lock when its caller has ended', async () => {
+      const locks = (await build()).get(LockService);
+      const order: string[] = [];
+      let leftBehind: Promise<unknown> = Promise.resolve();
+      await locks.withLock('x', {}, async () => {
+        leftBehind = locks.withLock('x', {}, () => Promise.resolve(order.push('left behind')));
+        await new Promise(setImmediate);
+        order.push('caller');
+      });
+      await leftBehind;
+      expect(order).toEqual(['caller', 'left behind']);
+    });
+
+    it('ends the wait by the signal of the call', async () => {
+      const locks = (await build()).get(LockService);
+      const controller = new AbortController();
+      await locks.withLock('x', {}, async () => {
+        const waiting = failureOf(locks.withLock('x', { signal: controller.signal }, nothing));
+        controller.abort(new Error('enough'));
+        expect((await waiting).message).toBe('enough');
+      });
+      expect(locks.stats()).toMatchObject({ attempts: 2, failed: 1, released: 1 });
+    });
+
+    it('runs reentrant calls under the lock that is held, one after the other', async () => {
+      const locks = (await build()).get(LockService);
+      let [inside, most] = [0, 0];
+      await locks.withLock([['a'], ['b']], {}, async (outer) => {
+        const sibling = () =>
+          locks.withLock('a', nested, async (lock) => {
+            most = Math.max(most, ++inside);
+            expect([lock.token, lock.fencingToken, lock.keys]).toEqual([
+              outer.token,
+              outer.fencingToken,
+              ['noop:lock:{a}'],
+            ]);
+            await new Promise(setImmediate);
+            inside--;
+          });
+        await Promise.all([sibling(), sibling(), sibling()]);
+        const more = await failureOf(locks.withLock([['b'], ['c']], nested, nothing));
+        expect(more).toBeInstanceOf(PartialReentryError);
+        expect(more).toMatchObject({ key: 'noop:lock:{c}', held: outer.keys });
+      });
+      expect(most).toBe(1);
+      expect(locks.stats()).toMatchObject({ attempts: 1, acquired: 1, released: 1, reentered: 3 });
+    });
+
+    it('refuses the side of a read/write lock that would wait for itself', async () => {
+      const locks = (await build()).get(LockService);
+      const prices = locks.readWrite('prices');
+      await prices.withRead({}, async () => {
+        const upgrade = await failureOf(prices.withWrite({}, nothing));
+        expect(upgrade).toBeInstanceOf(ReadWriteNestingError);
+        expect(upgrade).toMatchObject({ key: 'noop:rwlock:{prices}', held: 'read', asked: 'write' });
+        await prices.withRead({}, nothing);
+        await locks.readWrite('rates').withWrite({}, nothing);
+        // Left by the inner call, still held by this one.
+        await expect(prices.tryWrite()).rejects.toThrow(ReadWriteNestingError);
+      });
+      await prices.withWrite({}, async (writer) => {
+        await expect(prices.read()).rejects.toThrow(ReadWriteNestingError);
+        await expect(prices.write()).rejects.toThrow(ReadWriteNestingError);
+        await writer.downgrade();
+        await prices.withRead({}, nothing);
+        expect(await failureOf(prices.write())).toMatchObject({ held: 'read', asked: 'write' });
+      });
+      await prices.withWrite({}, nothing);
+      expect(locks.stats()).toMatchObject({ attempts: 11, acquired: 6, released: 6, failed: 5 });
+    });
   });
 
   it('refuses what the real one refuses: unknown options, wrong keys, an aborted signal', async () => {

@@ -1,32 +1,38 @@
 import type { Provider } from '@nestjs/common';
 import { InvalidKeyError, type Key } from '@redstart/redis-core';
+import { inTime } from '../contend.js';
 import { listKeys, lockKeys, type LockKey } from '../keys.js';
 import type { Leadership } from '../leader/election.js';
 import type { LeaderOptions } from '../leader/leader.options.js';
 import type { Lock } from '../lock.js';
-import type { HoldingOptions, LockCallOptions, ResolvedLockCall } from '../lock.options.js';
+import { LockTimeoutError } from '../lock.errors.js';
+import type { HoldingOptions, LockCallOptions, ResolvedHoldingCall } from '../lock.options.js';
 import { LockService, type TryOutcome } from '../lock.service.js';
 import { getLockToken } from '../lock.tokens.js';
 import type { ReadWriteLock } from '../read-write/read-write-lock.js';
+import { asHolding, enterOrTake, type HoldOutcome } from '../reentrancy/enter-or-take.js';
 import { runHolding } from '../run-holding.js';
 import type { Semaphore, SemaphoreOptions } from '../semaphore/semaphore.js';
 import type { LockStats } from '../telemetry/lock-stats.js';
 import { NoopGrants, noopKeySpace } from './noop-grants.js';
 import { NoopLeadership } from './noop-leadership.js';
-import type { NoopLock } from './noop-lock.js';
 import { NoopReadWriteLock } from './noop-read-write.js';
 import { NoopSemaphore } from './noop-semaphore.js';
 
 /** The whole public face of LockService: one that gets a method more, and this class not, does not compile. */
 type PublicLockService = Pick<LockService, keyof LockService>;
 
-/** Every lock is free at once, for everybody, at any time. Wrong options and keys are refused as ever. */
+/** Every lock is free at once, for everybody but those whom their own caller keeps out. Wrong options and keys are refused as ever. */
 class NoopLockService implements PublicLockService {
   readonly #grants = new NoopGrants();
   readonly #leaderships = new Set<NoopLeadership>();
 
   async withLock<T>(key: LockKey, options: HoldingOptions, work: (lock: Lock) => Promise<T>): Promise<T> {
-    return runHolding(this.#grant(key, this.#grants.resolveHolding(options, 'withLock(options)')), work);
+    const startedAt = this.#grants.clock.now();
+    const outcome = await this.#hold(key, this.#grants.resolveHolding(options, 'withLock(options)'));
+    if (outcome.lock !== undefined) return runHolding(outcome.lock, work, { reentry: outcome.reentry });
+    const waitedMs = Math.round(this.#grants.clock.now() - startedAt);
+    throw new LockTimeoutError(outcome.key, waitedMs, outcome.holder, outcome.nesting);
   }
 
   async tryWithLock<T>(
@@ -34,16 +40,21 @@ class NoopLockService implements PublicLockService {
     options: HoldingOptions,
     work: (lock: Lock) => Promise<T>,
   ): Promise<TryOutcome<T>> {
-    const lock = this.#grant(key, this.#grants.resolveHolding(options, 'tryWithLock(options)'));
-    return { ran: true, result: await runHolding(lock, work) };
+    const call = this.#grants.resolveHolding(options, 'tryWithLock(options)', { waitTimeoutMs: 0 });
+    const outcome = await this.#hold(key, call);
+    if (outcome.lock === undefined) return { ran: false, key: outcome.key, nesting: outcome.nesting };
+    return { ran: true, result: await runHolding(outcome.lock, work, { reentry: outcome.reentry }) };
   }
 
   async acquire(key: LockKey, options: LockCallOptions = {}): Promise<Lock> {
-    return Promise.resolve(this.#grant(key, this.#grants.resolve(options, 'acquire(options)')));
+    const call = this.#grants.resolve(options, 'acquire(options)');
+    return inTime(this.#grants, () => this.#grants.acquire(this.#keysOf(key), call));
   }
 
-  async tryAcquire(key: LockKey, options: LockCallOptions = {}): Promise<Lock> {
-    return Promise.resolve(this.#grant(key, this.#grants.resolve(options, 'tryAcquire(options)')));
+  async tryAcquire(key: LockKey, options: LockCallOptions = {}): Promise<Lock | null> {
+    const call = this.#grants.resolve(options, 'tryAcquire(options)', { waitTimeoutMs: 0 });
+    const { lock } = await this.#grants.acquire(this.#keysOf(key), call);
+    return lock ?? null;
   }
 
   isLocked(): Promise<boolean> {
@@ -92,14 +103,18 @@ class NoopLockService implements PublicLockService {
     return keys;
   }
 
-  #grant(key: LockKey, call: ResolvedLockCall): NoopLock {
-    return this.#grants.grant(this.#keysOf(key), call);
+  async #hold(key: LockKey, call: ResolvedHoldingCall): Promise<HoldOutcome> {
+    const grants = this.#grants;
+    const keys = this.#keysOf(key);
+    if (call.reentrant) return enterOrTake(grants, keys, call, (left) => grants.acquire(keys, left));
+    return asHolding(grants, keys, await grants.acquire(keys, call));
   }
 }
 
 /**
  * Stands in for RedisLockModule in unit tests without Redis: every lock is granted at once, methods with `@WithLock` run, and the handles behave, with
- * a fencing token that rises. Nothing keeps two callers apart, so a test of that needs a Redis.
+ * a fencing token that rises. Nested calls behave as they do with Redis: with `reentrant` they run under the lock of their caller, without they wait for it in vain, and the
+ * sides of a read/write lock refuse each other. Nothing else keeps two callers apart, so a test of that needs a Redis.
  *
  * @param name the name of the module that it stands in for
  * @example  Test.createTestingModule({ providers: [Payments, ...provideNoopLock()] })

@@ -2,11 +2,14 @@ import type { Key } from '@redstart/redis-core';
 import { readWriteKeys } from '../keys.js';
 import type { Lock } from '../lock.js';
 import type { LockCallOptions } from '../lock.options.js';
+import { sideHeldInFlow } from '../read-write/flow.js';
+import { ReadWriteNestingError } from '../read-write/read-write.errors.js';
 import type { ReadWriteLock, ReadWriteState } from '../read-write/read-write-lock.js';
 import type { WriteLock } from '../read-write/write-lock.js';
 import { runHolding } from '../run-holding.js';
 import type { NoopGrants } from './noop-grants.js';
 import { noopKeySpace } from './noop-grants.js';
+import type { SideAround } from '../reentrancy/frames.js';
 import type { Holding } from '../reentrancy/holding.js';
 import { NoopLock, type NoopLockState } from './noop-lock.js';
 
@@ -37,7 +40,7 @@ class NoopWriteLock extends NoopLock implements WriteLock {
   }
 }
 
-/** Both sides are free for everybody at any time. */
+/** Both sides are free for everybody at any time, except under `withRead` and `withWrite` of the same flow of calls. */
 export class NoopReadWriteLock implements Pick<ReadWriteLock, keyof ReadWriteLock> {
   readonly #grants: NoopGrants;
   readonly #key: string;
@@ -64,11 +67,11 @@ export class NoopReadWriteLock implements Pick<ReadWriteLock, keyof ReadWriteLoc
   }
 
   async withRead<T>(options: LockCallOptions, work: (lock: Lock) => Promise<T>): Promise<T> {
-    return runHolding(this.#read(options, 'withRead(options)'), work);
+    return runHolding(this.#read(options, 'withRead(options)'), work, { side: this.#sideAround });
   }
 
   async withWrite<T>(options: LockCallOptions, work: (lock: WriteLock) => Promise<T>): Promise<T> {
-    return runHolding(this.#write(options, 'withWrite(options)'), work);
+    return runHolding(this.#write(options, 'withWrite(options)'), work, { side: this.#sideAround });
   }
 
   inspect(): Promise<ReadWriteState> {
@@ -82,11 +85,21 @@ export class NoopReadWriteLock implements Pick<ReadWriteLock, keyof ReadWriteLoc
     });
   }
 
+  get #sideAround(): SideAround {
+    return { host: this.#grants, owner: '', isWriter: (lock) => lock instanceof NoopWriteLock };
+  }
+
   #read(options: LockCallOptions, where: string): NoopLock {
-    return this.#grants.grant([this.#key], this.#grants.resolve(options, where));
+    const call = this.#grants.resolve(options, where);
+    const held = sideHeldInFlow(this.#grants, this.#key);
+    if (held?.side === 'write') this.#grants.refuse(new ReadWriteNestingError(this.#key, 'write', 'read'));
+    return this.#grants.grant([this.#key], call);
   }
 
   #write(options: LockCallOptions, where: string): NoopWriteLock {
-    return new NoopWriteLock(this.#grants.take([this.#key], this.#grants.resolve(options, where)));
+    const call = this.#grants.resolve(options, where);
+    const held = sideHeldInFlow(this.#grants, this.#key);
+    if (held !== undefined) this.#grants.refuse(new ReadWriteNestingError(this.#key, held.side, 'write'));
+    return new NoopWriteLock(this.#grants.take([this.#key], call));
   }
 }
