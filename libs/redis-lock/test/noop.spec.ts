@@ -221,7 +221,7 @@ describe('provideNoopLock', () => {
       const order: string[] = [];
       let leftBehind: Promise<unknown> = Promise.resolve();
       await locks.withLock('x', {}, async () => {
-        leftBehind = locks.withLock('x', {}, () => Promise.resolve(order.push('left behind')));
+        leftBehind = locks.withLock('x', { waitTimeout: '1h' }, () => Promise.resolve(order.push('left behind')));
         await new Promise(setImmediate);
         order.push('caller');
       });

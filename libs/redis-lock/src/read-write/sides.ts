@@ -4,7 +4,7 @@ import type { LockRuntime } from '../lock-runtime.js';
 import { acquireRead } from '../scripts/read-write/acquire-read.js';
 import { acquireWrite } from '../scripts/read-write/acquire-write.js';
 import { giveUpReadWrite } from '../scripts/read-write/give-up.js';
-import { releaseRead, releaseWrite } from '../scripts/read-write/release.js';
+import { releaseSide } from '../scripts/read-write/release.js';
 
 /** One owner at one side of a read/write lock. */
 abstract class Side implements Contender {
@@ -53,7 +53,7 @@ export class ReadSide extends Side {
   }
 
   release(keepMs: number): Promise<boolean> {
-    return releaseRead(this.runtime, this.keys, this.owner, this.ttlMs, keepMs);
+    return releaseSide(this.runtime, 'read', this.keys, this.owner, this.ttlMs, keepMs);
   }
 }
 
@@ -68,6 +68,6 @@ export class WriteSide extends Side {
   }
 
   release(keepMs: number): Promise<boolean> {
-    return releaseWrite(this.runtime, this.keys, this.owner, this.ttlMs, keepMs);
+    return releaseSide(this.runtime, 'write', this.keys, this.owner, this.ttlMs, keepMs);
   }
 }

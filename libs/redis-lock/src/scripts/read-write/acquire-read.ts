@@ -1,15 +1,11 @@
 import { defineScript } from '@redstart/redis-core';
-import { readWriteScriptKeys, type ReadWriteKeys } from '../../keys.js';
+import type { ReadWriteKeys } from '../../keys.js';
 import type { AcquireReply } from '../../lease.js';
 import type { LockRuntime } from '../../lock-runtime.js';
 import { parseAcquireReply } from '../acquire.js';
-import { sidesLua } from './sides.js';
+import { acquireSide, acquireSideLua, type AcquireSideRequest } from './acquire-side.js';
 
-export interface AcquireReadRequest {
-  readonly owner: string;
-  readonly ttlMs: number;
-  /** Wait for the writers in the way. */
-  readonly queue: boolean;
+export interface AcquireReadRequest extends AcquireSideRequest {
   /** An owner of the same flow of calls that reads already. Waiting writers wait for it, so it must not wait for them. */
   readonly beside: string | undefined;
 }
@@ -29,13 +25,9 @@ export const acquireReadScript = defineScript<AcquireReply>({
   name: 'lock:acquire-read',
   keys: 6,
   lua: `
-    local claimMs, wake, publish = ARGV[4], ARGV[5], ARGV[6]
-    ${sidesLua}
+    ${acquireSideLua}
 
-    local owner, ttlMs, queueLeaseMs, beside = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[7]
-    purge(KEYS[5])
-    local writer = redis.call('GET', KEYS[1])
-    if reads(owner) or reads(beside) then
+    if reads(owner) or reads(ARGV[7]) then
       enter(owner, ttlMs)
       redis.call('ZREM', KEYS[6], owner)
       return { 1, mint(0) }
@@ -55,10 +47,7 @@ export const acquireReadScript = defineScript<AcquireReply>({
       redis.call('ZADD', KEYS[6], text(ms + queueLeaseMs), owner)
       if redis.call('PTTL', KEYS[6]) < queueLeaseMs * 2 then redis.call('PEXPIRE', KEYS[6], text(queueLeaseMs * 2)) end
     end
-    local alone = writerWaits() and 0 or 1
-    if writer then return { 0, redis.call('PTTL', KEYS[1]), ms, writer, alone } end
-    local last = redis.call('ZRANGE', KEYS[4], -1, -1, 'WITHSCORES')
-    return { 0, last[2] - ms, ms, last[1], 1 }`,
+    return keptOut(KEYS[4], writer and writerWaits() and 0 or 1)`,
   parse: parseAcquireReply,
 });
 
@@ -66,16 +55,7 @@ export const acquireReadScript = defineScript<AcquireReply>({
 export function acquireRead(
   runtime: LockRuntime,
   keys: ReadWriteKeys,
-  { owner, ttlMs, queue, beside = '' }: AcquireReadRequest,
+  request: AcquireReadRequest,
 ): Promise<AcquireReply> {
-  const { queueLeaseMs, claimTtlMs } = runtime.options;
-  return runtime.run('lock.acquire-read', ttlMs, acquireReadScript, readWriteScriptKeys(keys), [
-    owner,
-    ttlMs,
-    queue ? queueLeaseMs : 0,
-    claimTtlMs,
-    keys.wake,
-    runtime.publishCommand,
-    beside,
-  ]);
+  return acquireSide(runtime, 'read', acquireReadScript, keys, request, request.beside ?? '');
 }

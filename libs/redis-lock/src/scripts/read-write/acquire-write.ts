@@ -1,16 +1,9 @@
 import { defineScript } from '@redstart/redis-core';
-import { readWriteScriptKeys, type ReadWriteKeys } from '../../keys.js';
+import type { ReadWriteKeys } from '../../keys.js';
 import type { AcquireReply } from '../../lease.js';
 import type { LockRuntime } from '../../lock-runtime.js';
 import { parseAcquireReply } from '../acquire.js';
-import { sidesLua } from './sides.js';
-
-export interface AcquireWriteRequest {
-  readonly owner: string;
-  readonly ttlMs: number;
-  /** Take or keep a place in the queue of writers. */
-  readonly queue: boolean;
-}
+import { acquireSide, acquireSideLua, type AcquireSideRequest } from './acquire-side.js';
 
 /**
  * Takes the write side of a free lock, or a place in the queue of writers, which keeps new readers out. To be repeated as often as one likes with the same
@@ -25,12 +18,8 @@ export const acquireWriteScript = defineScript<AcquireReply>({
   name: 'lock:acquire-write',
   keys: 6,
   lua: `
-    local claimMs, wake, publish = ARGV[4], ARGV[5], ARGV[6]
-    ${sidesLua}
+    ${acquireSideLua}
 
-    local owner, ttlMs, queueLeaseMs = ARGV[1], ARGV[2], tonumber(ARGV[3])
-    purge(KEYS[5])
-    local writer = redis.call('GET', KEYS[1])
     if writer == owner then
       redis.call('PEXPIRE', KEYS[1], ttlMs)
       local fence = tonumber(redis.call('GET', KEYS[2]) or 0) or 0
@@ -47,9 +36,7 @@ export const acquireWriteScript = defineScript<AcquireReply>({
 
     local first = 0
     if queueLeaseMs > 0 then first = enqueue(owner, queueLeaseMs) end
-    if writer then return { 0, redis.call('PTTL', KEYS[1]), ms, writer, first } end
-    local last = redis.call('ZRANGE', KEYS[5], -1, -1, 'WITHSCORES')
-    return { 0, last[2] - ms, ms, last[1], first }`,
+    return keptOut(KEYS[5], first)`,
   parse: parseAcquireReply,
 });
 
@@ -57,15 +44,7 @@ export const acquireWriteScript = defineScript<AcquireReply>({
 export function acquireWrite(
   runtime: LockRuntime,
   keys: ReadWriteKeys,
-  { owner, ttlMs, queue }: AcquireWriteRequest,
+  request: AcquireSideRequest,
 ): Promise<AcquireReply> {
-  const { queueLeaseMs, claimTtlMs } = runtime.options;
-  return runtime.run('lock.acquire-write', ttlMs, acquireWriteScript, readWriteScriptKeys(keys), [
-    owner,
-    ttlMs,
-    queue ? queueLeaseMs : 0,
-    claimTtlMs,
-    keys.wake,
-    runtime.publishCommand,
-  ]);
+  return acquireSide(runtime, 'write', acquireWriteScript, keys, request);
 }

@@ -53,26 +53,16 @@ export const releaseWriteScript = defineScript({
   parse: (reply) => reply === 1,
 });
 
-/** Whether `owner` read until now; see {@link releaseReadScript}. */
-export function releaseRead(
+/** Whether `owner` read, or wrote, until now; see {@link releaseReadScript} and {@link releaseWriteScript}. */
+export function releaseSide(
   runtime: LockRuntime,
+  side: 'read' | 'write',
   keys: ReadWriteKeys,
   owner: string,
   ttlMs: number,
   keepMs: number,
 ): Promise<boolean> {
+  const script = side === 'read' ? releaseReadScript : releaseWriteScript;
   const args = [owner, runtime.options.claimTtlMs, keys.wake, runtime.publishCommand, keepMs];
-  return runtime.run('lock.release-read', ttlMs, releaseReadScript, readWriteScriptKeys(keys), args);
-}
-
-/** Whether `owner` wrote until now; see {@link releaseWriteScript}. */
-export function releaseWrite(
-  runtime: LockRuntime,
-  keys: ReadWriteKeys,
-  owner: string,
-  ttlMs: number,
-  keepMs: number,
-): Promise<boolean> {
-  const args = [owner, runtime.options.claimTtlMs, keys.wake, runtime.publishCommand, keepMs];
-  return runtime.run('lock.release-write', ttlMs, releaseWriteScript, readWriteScriptKeys(keys), args);
+  return runtime.run(`lock.release-${side}`, ttlMs, script, readWriteScriptKeys(keys), args);
 }
