@@ -5,14 +5,17 @@ import {
   LeaseRenewer,
   ManualClock,
   RedisModule,
+  RedisUnavailableError,
   type CallAttempt,
   type RedisCall,
   type RedisClient,
   type RedisConnection,
   type RedisModuleOptions,
 } from '@redstart/redis-core';
+import { eventually } from '@redstart/redis-testing';
 import { LockService, type RedisLockOptions } from '../src/index.js';
 import { resolveLockOptions } from '../src/lock.options.js';
+import { watch } from './support.js';
 
 /** What a call goes through: `send` sends it and resolves with its answer; `nth` is 1 for the first one of its operation. */
 export type Way = <T>(send: () => Promise<T>, nth: number) => Promise<T>;
@@ -65,6 +68,33 @@ export class DrivenHost implements AsyncDisposable {
   onCall(operation: string, way: Way): void {
     this.calls.set(operation, 0);
     this.#ways.set(operation, way);
+  }
+
+  /** The first `times` calls of the operation are carried out, but their answers get lost. */
+  loseReplies(operation: string, times = 1): void {
+    this.onCall(operation, async (send, nth) => {
+      const answer = await send();
+      if (nth <= times) throw new RedisUnavailableError(`${operation}: no answer`, 'unknown');
+      return answer;
+    });
+  }
+
+  /** Lets time pass until the work has settled, which pauses before it asks again. */
+  async pass<T>(work: Promise<T>): Promise<T> {
+    const state = watch(work);
+    await eventually(async () => {
+      await this.clock.advanceAsync(500);
+      return state.settled;
+    });
+    return work;
+  }
+
+  /** Until so many calls of an operation were made, and whoever made them sleeps. */
+  async asleep(operation: string, questions: number, timers = 1): Promise<void> {
+    await eventually(() => {
+      expect(this.calls.get(operation)).toBe(questions);
+      expect(this.clock.pending).toBe(timers);
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

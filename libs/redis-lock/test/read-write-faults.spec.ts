@@ -21,29 +21,6 @@ describeOn(standalone)('a read/write lock', (redis) => {
   const driven = () => host.locks.readWrite('prices');
   const there = () => other.locks.readWrite('prices');
 
-  /** The first call of the operation is carried out, but its answer gets lost; `times` of them. */
-  const loseReplies = (operation: string, times = 1) => {
-    host.onCall(operation, async (send, nth) => {
-      const answer = await send();
-      if (nth <= times) throw new RedisUnavailableError(`${operation}: no answer`, 'unknown');
-      return answer;
-    });
-  };
-  /** Its time stands still while it asks again. */
-  const inTime = async <T>(work: Promise<T>): Promise<T> => {
-    const state = watch(work);
-    await eventually(async () => {
-      await host.clock.advanceAsync(500);
-      return state.settled;
-    });
-    return work;
-  };
-  const asleep = async (operation: string, questions: number, timers = 1) => {
-    await eventually(() => {
-      expect(host.calls.get(operation)).toBe(questions);
-      expect(host.clock.pending).toBe(timers);
-    });
-  };
   const free = async () => {
     await eventually(async () => {
       expect(await redis.client().exists(main, `${main}:readers`, `${main}:queue`, `${main}:waiting-readers`)).toBe(0);
@@ -52,8 +29,8 @@ describeOn(standalone)('a read/write lock', (redis) => {
 
   describe('whose answer was lost', () => {
     it('knows a reader again', async () => {
-      loseReplies('lock.acquire-read');
-      const reader = await inTime(driven().read());
+      host.loseReplies('lock.acquire-read');
+      const reader = await host.pass(driven().read());
       expect(host.calls.get('lock.acquire-read')).toBe(2);
       expect(await redis.client().zcard(`${main}:readers`)).toBe(1);
       expect(await redis.client().get(`${main}:fence`)).toBe(`${reader.fencingToken}`);
@@ -69,7 +46,7 @@ describeOn(standalone)('a read/write lock', (redis) => {
         if (nth === 1) throw new RedisUnavailableError('lock.acquire-write: no answer', 'unknown');
         return answer;
       });
-      const writer = await inTime(driven().write());
+      const writer = await host.pass(driven().write());
       expect(fences).toEqual([writer.fencingToken, writer.fencingToken]);
       expect(await redis.client().get(`${main}:fence`)).toBe(`${writer.fencingToken}`);
       expect(await writer.release()).toBe(true);
@@ -78,24 +55,24 @@ describeOn(standalone)('a read/write lock', (redis) => {
 
     it.each(['read', 'write'] as const)('counts a release of %s as done', async (side) => {
       const lock = await driven()[side]();
-      loseReplies(`lock.release-${side}`);
+      host.loseReplies(`lock.release-${side}`);
       expect(await lock.release()).toBe(true);
       expect(host.calls.get(`lock.release-${side}`)).toBe(2);
       await free();
     });
 
     it('clears what an attempt may have left that got no answer at all', async () => {
-      loseReplies('lock.acquire-read', Infinity);
-      expect(await inTime(failureOf(driven().read()))).toBeInstanceOf(RedisUnavailableError);
+      host.loseReplies('lock.acquire-read', Infinity);
+      expect(await host.pass(failureOf(driven().read()))).toBeInstanceOf(RedisUnavailableError);
       await free();
-      loseReplies('lock.acquire-write', Infinity);
-      expect(await inTime(failureOf(driven().write()))).toBeInstanceOf(RedisUnavailableError);
+      host.loseReplies('lock.acquire-write', Infinity);
+      expect(await host.pass(failureOf(driven().write()))).toBeInstanceOf(RedisUnavailableError);
       await free();
     });
 
     it('downgrades all the same', async () => {
       const writer = await driven().write({ ttl: '60s' });
-      loseReplies('lock.downgrade');
+      host.loseReplies('lock.downgrade');
       const reading = await writer.downgrade();
       expect(host.calls.get('lock.downgrade')).toBe(2);
       expect(reading.remainingMs).toBe(surely(60_000));
@@ -107,7 +84,7 @@ describeOn(standalone)('a read/write lock', (redis) => {
 
     it('holds neither side when it can not tell whether it was downgraded, and frees both', async () => {
       const writer = await driven().write();
-      loseReplies('lock.downgrade', Infinity);
+      host.loseReplies('lock.downgrade', Infinity);
       const failure = failureOf(writer.downgrade());
       expect(writer.isHeld).toBe(false);
       expect(await failure).toBeInstanceOf(RedisUnavailableError);
@@ -134,7 +111,7 @@ describeOn(standalone)('a read/write lock', (redis) => {
     });
 
     it('makes withWrite reject when the work hid that', async () => {
-      loseReplies('lock.downgrade', Infinity);
+      host.loseReplies('lock.downgrade', Infinity);
       const failure = failureOf(
         driven().withWrite({}, async (lock) => {
           await failureOf(lock.downgrade());
@@ -183,7 +160,7 @@ describeOn(standalone)('a read/write lock', (redis) => {
     });
     const writer = await there().write();
     const readers = [driven().read({ ttl: '60s' }), driven().read({ ttl: '60s' }), driven().read({ ttl: '60s' })];
-    await asleep('lock.acquire-read', 6, 3);
+    await host.asleep('lock.acquire-read', 6, 3);
     await writer.release();
     const locks = await Promise.all(readers);
     expect(host.calls.get('lock.acquire-read')).toBe(6);
@@ -209,7 +186,7 @@ describeOn(standalone)('a read/write lock', (redis) => {
     const writer = await there().write();
     const controller = new AbortController();
     const quitter = failureOf(driven().read({ signal: controller.signal }));
-    await asleep('lock.acquire-read', 2);
+    await host.asleep('lock.acquire-read', 2);
     await writer.release();
     await eventually(() => heard.length === 1);
     expect(await there().inspect()).toMatchObject({ readers: 1 });
@@ -225,7 +202,7 @@ describeOn(standalone)('a read/write lock', (redis) => {
     const writer = await there().write();
     const next = driven().read();
     const state = watch(next);
-    await asleep('lock.acquire-read', 2);
+    await host.asleep('lock.acquire-read', 2);
     await writer.release();
     for (let turn = 0; turn < 5; turn++) await redis.client().ping();
     expect(state.settled).toBe(false);
@@ -239,7 +216,7 @@ describeOn(standalone)('a read/write lock', (redis) => {
   it('is looked at by readers when the writer in the way lapses, before their next sign of life', async () => {
     await redis.client().set(main, `${'d'.repeat(22)}dead-host:1:abcdefgh`, 'PX', 9_000);
     const readers = [driven().read(), driven().read()];
-    await asleep('lock.acquire-read', 4, 2);
+    await host.asleep('lock.acquire-read', 4, 2);
     await redis.client().del(main);
     host.clock.advance(9_002);
     for (const reader of readers) await (await reader).release();
@@ -252,7 +229,7 @@ describeOn(standalone)('a read/write lock', (redis) => {
     await client.rpush(`${main}:queue`, gone);
     await client.zadd(`${main}:waiters`, Date.now() + 9_000, gone);
     const readers = [driven().read(), driven().read()];
-    await asleep('lock.acquire-read', 4, 2);
+    await host.asleep('lock.acquire-read', 4, 2);
     await client.zadd(`${main}:waiters`, 'XX', 1, gone);
     host.clock.advance(9_002);
     for (const reader of readers) await (await reader).release();
@@ -264,9 +241,9 @@ describeOn(standalone)('a read/write lock', (redis) => {
     const writer = await there().write({ ttl: '10s' });
     const controller = new AbortController();
     const quitter = failureOf(driven().read({ signal: controller.signal }));
-    await asleep('lock.acquire-read', 2);
+    await host.asleep('lock.acquire-read', 2);
     const patient = driven().read();
-    await asleep('lock.acquire-read', 3, 2);
+    await host.asleep('lock.acquire-read', 3, 2);
     await memory('1');
     try {
       expect(await failureOf(other.locks.readWrite('free').tryRead())).toBeInstanceOf(RedisUnavailableError);

@@ -1,6 +1,7 @@
 import { cluster, describeOn, eventually, sentinel, standalone } from '@redstart/redis-testing';
 import { currentLock, ReadWriteNestingError, type Lock } from '../src/index.js';
-import { deferred, failureOf, startHost, watch, type Host } from './support.js';
+import { deferred, failureOf, watch } from './support.js';
+import { pricesOf, twoHosts } from './two-hosts.js';
 
 const main = 'shop:rwlock:{prices}';
 
@@ -9,30 +10,8 @@ describeOn(
   sentinel,
   cluster,
 )('a read/write lock', (redis) => {
-  let hosts: [Host, Host];
-  beforeAll(async () => {
-    // Signs of life are 10 s apart, so whatever happens before that was not found by one.
-    const patient = { queueLease: '30s' } as const;
-    hosts = [await startHost(redis.connection, patient), await startHost(redis.connection, patient)];
-  });
-  afterAll(async () => {
-    for (const { app } of hosts) await app.close();
-  });
-  const here = () => hosts[0].locks.readWrite('prices');
-  const there = () => hosts[1].locks.readWrite('prices');
-  const waiting = async (writers: number, readers: number) => {
-    await eventually(async () => {
-      expect(await here().inspect()).toMatchObject({ waitingWriters: writers, waitingReaders: readers });
-    });
-  };
-  /** Both processes listen already, as after the first contention. */
-  const warmUp = async () => {
-    const held = await here().write();
-    const next = [here(), there()].map(async (lock) => (await lock.write()).release());
-    await waiting(2, 0);
-    await held.release();
-    await Promise.all(next);
-  };
+  const hosts = twoHosts(redis);
+  const { here, there, waiting, warmUp } = pricesOf(hosts);
 
   describe('downgraded', () => {
     it('is read without a gap: waiting readers come in, a waiting writer does not', async () => {
@@ -129,10 +108,13 @@ describeOn(
         failureOf(
           here()[held === 'read' ? 'withRead' : 'withWrite']({}, async () => {
             // Through any number of calls, and past other locks.
-            await hosts[0].locks.withLock('other', {}, () =>
-              hosts[0].locks.readWrite('another').withRead({}, async () => {
-                await (asked === 'read' ? here().read() : here().write());
-              }),
+            await hosts.here().withLock('other', {}, () =>
+              hosts
+                .here()
+                .readWrite('another')
+                .withRead({}, async () => {
+                  await (asked === 'read' ? here().read() : here().write());
+                }),
             );
           }),
         );
@@ -154,7 +136,10 @@ describeOn(
 
     it('refuses nothing to other flows of calls, to other locks and to work that outlived it', async () => {
       const leftBehind = await here().withRead({}, async () => {
-        await hosts[0].locks.readWrite('other').withWrite({}, () => Promise.resolve());
+        await hosts
+          .here()
+          .readWrite('other')
+          .withWrite({}, () => Promise.resolve());
         const [reader] = await Promise.all([there().tryRead(), Promise.resolve()]);
         await reader?.release();
         expect(reader).not.toBeNull();

@@ -1,18 +1,11 @@
 import { describeOn, standalone } from '@redstart/redis-testing';
 import fc from 'fast-check';
-import type { Redis } from 'ioredis';
 import type { ReadWriteKeys } from '../src/keys.js';
-import { resolveLockOptions } from '../src/lock.options.js';
-import { LockRuntime } from '../src/lock-runtime.js';
 import { ReadSide, WriteSide } from '../src/read-write/sides.js';
 import { downgrade } from '../src/scripts/read-write/downgrade.js';
-import { DrivenHost } from './driven-host.js';
-import { Listener } from './models/heard.js';
 import { ReadWriteModel } from './models/read-write.model.js';
+import { holderNear, mostly, RisingFences, slots, tryOut, ttlMs, type Workbench } from './models/trials.js';
 
-const ttlMs = 60_000;
-const slots = 6;
-const mostly = fc.integer({ min: 0, max: 4 }).map((n) => n > 0);
 const act = fc.record({
   slot: fc.nat({ max: slots - 1 }),
   kind: fc.oneof(
@@ -36,22 +29,19 @@ interface Slot {
 
 /** One read/write lock, in Redis and as a model, to which the same is done. */
 class Trial {
-  readonly model = new ReadWriteModel((owner) => this.listener.hears(owner));
+  readonly model = new ReadWriteModel((owner) => this.bench.listener.hears(owner));
   readonly #slots: (Slot | undefined)[] = [];
-  /** Of the answers to the present act. */
-  readonly #fences: number[] = [];
-  #highestFence = 0;
+  readonly #fences = new RisingFences();
 
   constructor(
-    private readonly runtime: LockRuntime,
+    private readonly bench: Workbench,
     private readonly keys: ReadWriteKeys,
-    private readonly client: Redis,
-    private readonly listener: Listener,
   ) {}
 
   /** @returns how many were let in by a message */
   async run(act: Act): Promise<number> {
-    const at = act.kind === 'release' ? this.#holderNear(act.slot) : act.slot;
+    const at =
+      act.kind === 'release' ? holderNear(act.slot, this.#slots, (one) => this.model.holds(one.side.owner)) : act.slot;
     if (act.kind === 'read' || act.kind === 'write') {
       if (this.#slots[at] !== undefined) return 0;
       this.#slots[at] = this.#newSlot(act);
@@ -60,9 +50,9 @@ class Trial {
     if (slot === undefined) return 0;
     const told = this.model.pushed.length;
     this.#slots[at] = await this.#do(act.kind, slot);
-    const [heard] = await Promise.all([this.listener.takeTold(), this.#expectSame()]);
+    const [heard] = await Promise.all([this.bench.listener.takeTold(), this.#expectSame()]);
     expect(heard.map(({ owner }) => owner).sort()).toEqual(this.model.pushed.slice(told).sort());
-    this.#expectRising([...this.#fences.splice(0), ...heard.map(({ fence }) => fence)]);
+    this.#fences.expectRising(heard.map(({ fence }) => fence));
     return heard.length;
   }
 
@@ -79,7 +69,7 @@ class Trial {
         const expected = side instanceof ReadSide ? model.read(owner, queue, beside) : model.write(owner, queue);
         const reply = await side.acquire(queue);
         expect(reply.acquired).toBe(expected);
-        if (reply.acquired && !held) this.#fences.push(reply.fencingToken);
+        if (reply.acquired && !held) this.#fences.answered.push(reply.fencingToken);
         return slot;
       }
       case 'extend':
@@ -94,8 +84,8 @@ class Trial {
         return undefined;
       case 'downgrade':
         if (side instanceof ReadSide) return slot;
-        expect(await downgrade(this.runtime, keys, owner, ttlMs)).toBe(model.downgrade(owner));
-        return held ? { ...slot, side: new ReadSide(this.runtime, keys, owner, ttlMs) } : slot;
+        expect(await downgrade(this.bench.runtime, keys, owner, ttlMs)).toBe(model.downgrade(owner));
+        return held ? { ...slot, side: new ReadSide(this.bench.runtime, keys, owner, ttlMs) } : slot;
       case 'lapse':
         model.lapse(owner);
         await this.#lapse(owner);
@@ -105,35 +95,24 @@ class Trial {
 
   /** As if the time of all its leases had come. */
   async #lapse(owner: string): Promise<void> {
-    const { client, keys } = this;
+    const { keys, bench } = this;
+    const { client } = bench;
     if ((await client.get(keys.holder)) === owner) await client.del(keys.holder);
     for (const set of [keys.readers, keys.waiters, keys.waitingReaders]) await client.zadd(set, 'XX', 1, owner);
   }
 
   #newSlot({ kind, hears, beside, queue }: Act): Slot {
-    const owner = this.listener.newOwner(hears);
+    const owner = this.bench.listener.newOwner(hears);
     if (kind === 'write') {
-      return { side: new WriteSide(this.runtime, this.keys, owner, ttlMs), queue, beside: undefined };
+      return { side: new WriteSide(this.bench.runtime, this.keys, owner, ttlMs), queue, beside: undefined };
     }
     const other = beside === undefined ? undefined : this.#slots[beside]?.side.owner;
-    return { side: new ReadSide(this.runtime, this.keys, owner, ttlMs, other), queue, beside: other };
-  }
-
-  /** Mostly one that holds it lets go, so that much happens. */
-  #holderNear(slot: number): number {
-    const holders = this.#slots.flatMap((one, at) => (one && this.model.holds(one.side.owner) ? [at] : []));
-    return holders[slot % holders.length] ?? slot;
-  }
-
-  #expectRising(fences: number[]): void {
-    for (const fence of fences.sort((a, b) => a - b)) {
-      expect(fence).toBeGreaterThan(this.#highestFence);
-      this.#highestFence = fence;
-    }
+    return { side: new ReadSide(this.bench.runtime, this.keys, owner, ttlMs, other), queue, beside: other };
   }
 
   async #expectSame(): Promise<void> {
-    const { keys, client, model } = this;
+    const { keys, bench, model } = this;
+    const { client } = bench;
     const all = [keys.holder, keys.fence, keys.queue, keys.waiters, keys.readers, keys.waitingReaders];
     const [writer, readers, queue, waiters, waitingReaders, ...ttls] = await Promise.all([
       client.get(keys.holder),
@@ -156,21 +135,11 @@ class Trial {
 
 describeOn(standalone)('the scripts of a read/write lock', (redis) => {
   it('do what the model does: one writer or readers, writers first and in their order, nothing without an expiry', async () => {
-    await using host = await DrivenHost.start(redis.connection);
-    const patient = { ttl: ttlMs, queueLease: ttlMs, claimTtl: ttlMs, commandTimeout: '5s' } as const;
-    const runtime = new LockRuntime(host.connection, resolveLockOptions(patient));
-    const listener = await Listener.start(redis.server.client(), runtime.keysOf('any').wake);
-    const client = redis.server.client();
-    let subject = 0;
-    let pushed = 0;
-    await fc.assert(
-      fc.asyncProperty(fc.array(act, { minLength: 10, maxLength: 80, size: 'max' }), async (acts) => {
-        const trial = new Trial(runtime, runtime.readWriteKeysOf(`order:${subject++}`), client, listener);
-        for (const one of acts) pushed += await trial.run(one);
-      }),
-      { numRuns: 100, interruptAfterTimeLimit: 5_000 },
-    );
-    // Without hand-overs little would have been compared.
-    expect(pushed).toBeGreaterThan(20);
+    await tryOut(redis, fc.array(act, { minLength: 10, maxLength: 80, size: 'max' }), async (bench, subject, acts) => {
+      const trial = new Trial(bench, bench.runtime.readWriteKeysOf(subject));
+      let pushed = 0;
+      for (const one of acts) pushed += await trial.run(one);
+      return pushed;
+    });
   });
 });

@@ -1,7 +1,8 @@
 import { OptionsError } from '@redstart/redis-core';
 import { cluster, describeOn, eventually, sentinel, standalone } from '@redstart/redis-testing';
 import { LockTimeoutError } from '../src/index.js';
-import { deferred, failureOf, startHost, type Host } from './support.js';
+import { deferred, failureOf, startHost } from './support.js';
+import { pricesOf, twoHosts } from './two-hosts.js';
 
 const main = 'shop:rwlock:{prices}';
 const everyKey = ['', ':fence', ':queue', ':waiters', ':readers', ':waiting-readers'].map((part) => main + part);
@@ -12,31 +13,9 @@ describeOn(
   sentinel,
   cluster,
 )('a read/write lock', (redis) => {
-  let hosts: [Host, Host];
-  beforeAll(async () => {
-    // Signs of life are 10 s apart, so whatever happens before that was not found by one.
-    const patient = { queueLease: '30s' } as const;
-    hosts = [await startHost(redis.connection, patient), await startHost(redis.connection, patient)];
-  });
-  afterAll(async () => {
-    for (const { app } of hosts) await app.close();
-  });
-  const here = () => hosts[0].locks.readWrite('prices');
-  const there = () => hosts[1].locks.readWrite('prices');
-  const waiting = async (writers: number, readers: number) => {
-    await eventually(async () => {
-      expect(await here().inspect()).toMatchObject({ waitingWriters: writers, waitingReaders: readers });
-    });
-  };
+  const hosts = twoHosts(redis);
+  const { here, there, waiting, warmUp } = pricesOf(hosts);
   const ttls = () => Promise.all(everyKey.map((key) => redis.client().pttl(key)));
-  /** Both processes listen already, as after the first contention. */
-  const warmUp = async () => {
-    const held = await here().write();
-    const next = [here(), there()].map(async (lock) => (await lock.write()).release());
-    await waiting(2, 0);
-    await held.release();
-    await Promise.all(next);
-  };
 
   it('has many readers, or one writer', async () => {
     const readers = [await here().read(), await here().read(), await there().read()];
@@ -51,7 +30,7 @@ describeOn(
     expect(await here().tryWrite()).toBeNull();
     expect((await failureOf(here().read({ waitTimeout: 100 }))).message).toContain('"import" on');
     // Another lock, although it has the same name.
-    await (await hosts[0].locks.acquire('prices')).release();
+    await (await hosts.here().acquire('prices')).release();
   });
 
   it('gives tokens of both sides that rise together', async () => {

@@ -1,7 +1,7 @@
 import { RedisUnavailableError } from '@redstart/redis-core';
 import { describeOn, eventually, standalone } from '@redstart/redis-testing';
 import { DrivenHost } from './driven-host.js';
-import { deferred, failureOf, startHost, watch, type Host } from './support.js';
+import { deferred, failureOf, startHost, type Host } from './support.js';
 
 const main = 'shop:semaphore:{bank}';
 const dead = `${'d'.repeat(22)}dead-host:1:abcdefgh`;
@@ -22,29 +22,6 @@ describeOn(standalone)('a semaphore', (redis) => {
   const driven = () => host.locks.semaphore('bank', { permits: 3 });
   const there = () => other.locks.semaphore('bank', { permits: 3 });
 
-  /** The first `times` calls of the operation are carried out, but their answers get lost. */
-  const loseReplies = (operation: string, times = 1) => {
-    host.onCall(operation, async (send, nth) => {
-      const answer = await send();
-      if (nth <= times) throw new RedisUnavailableError(`${operation}: no answer`, 'unknown');
-      return answer;
-    });
-  };
-  /** Its time passes while it asks again. */
-  const inTime = async <T>(work: Promise<T>): Promise<T> => {
-    const state = watch(work);
-    await eventually(async () => {
-      await host.clock.advanceAsync(500);
-      return state.settled;
-    });
-    return work;
-  };
-  const asleep = async (questions: number, timers = 1) => {
-    await eventually(() => {
-      expect(host.calls.get('lock.acquire-permits')).toBe(questions);
-      expect(host.clock.pending).toBe(timers);
-    });
-  };
   const untouched = async () => {
     await eventually(async () => {
       expect(await redis.client().exists(main, `${main}:queue`, `${main}:waiters`)).toBe(0);
@@ -52,8 +29,8 @@ describeOn(standalone)('a semaphore', (redis) => {
   };
 
   it('knows a caller again whose answer was lost, and takes no second permit', async () => {
-    loseReplies('lock.acquire-permits');
-    const permit = await inTime(driven().acquire({ permits: 2 }));
+    host.loseReplies('lock.acquire-permits');
+    const permit = await host.pass(driven().acquire({ permits: 2 }));
     expect(host.calls.get('lock.acquire-permits')).toBe(2);
     expect(await redis.client().zcard(main)).toBe(2);
     expect(await permit.release()).toBe(true);
@@ -62,15 +39,15 @@ describeOn(standalone)('a semaphore', (redis) => {
 
   it('counts a release as done whose answer was lost', async () => {
     const permit = await driven().acquire({ permits: 2 });
-    loseReplies('lock.release-permits');
+    host.loseReplies('lock.release-permits');
     expect(await permit.release()).toBe(true);
     expect(host.calls.get('lock.release-permits')).toBe(2);
     await untouched();
   });
 
   it('clears what an attempt may have left that got no answer at all', async () => {
-    loseReplies('lock.acquire-permits', Infinity);
-    expect(await inTime(failureOf(driven().acquire({ permits: 3 })))).toBeInstanceOf(RedisUnavailableError);
+    host.loseReplies('lock.acquire-permits', Infinity);
+    expect(await host.pass(failureOf(driven().acquire({ permits: 3 })))).toBeInstanceOf(RedisUnavailableError);
     await untouched();
   });
 
@@ -82,7 +59,7 @@ describeOn(standalone)('a semaphore', (redis) => {
     });
     const held = await there().acquire({ permits: 3 });
     const next = [driven().acquire({ ttl: '60s' }), driven().acquire({ ttl: '60s', permits: 2 })];
-    await asleep(4, 2);
+    await host.asleep('lock.acquire-permits', 4, 2);
     await held.release();
     const permits = await Promise.all(next);
     expect(host.calls.get('lock.acquire-permits')).toBe(4);
@@ -108,7 +85,7 @@ describeOn(standalone)('a semaphore', (redis) => {
     const held = await there().acquire({ permits: 3 });
     const controller = new AbortController();
     const quitter = failureOf(driven().acquire({ permits: 3, signal: controller.signal }));
-    await asleep(2);
+    await host.asleep('lock.acquire-permits', 2);
     await held.release();
     await eventually(() => heard.length === 1);
     expect(await there().available()).toBe(0);
@@ -123,7 +100,7 @@ describeOn(standalone)('a semaphore', (redis) => {
     host.hear = () => undefined;
     const held = await there().acquire({ permits: 3 });
     const next = driven().acquire({ permits: 2 });
-    await asleep(2);
+    await host.asleep('lock.acquire-permits', 2);
     await held.release();
     host.clock.advance(20_000);
     const permit = await next;
@@ -142,9 +119,9 @@ describeOn(standalone)('a semaphore', (redis) => {
       return answer;
     });
     const first = driven().acquire();
-    await asleep(2);
+    await host.asleep('lock.acquire-permits', 2);
     const second = driven().acquire();
-    await asleep(3, 2);
+    await host.asleep('lock.acquire-permits', 3, 2);
     await redis.client().zadd(main, 'XX', 1, `1 ${dead}`, 1, `2 ${dead}`);
     host.clock.advance(5_002);
     await first;
@@ -191,9 +168,9 @@ describeOn(standalone)('a semaphore', (redis) => {
     const held = await there().acquire({ permits: 3, ttl: '10s' });
     const controller = new AbortController();
     const quitter = failureOf(driven().acquire({ permits: 3, signal: controller.signal }));
-    await asleep(2);
+    await host.asleep('lock.acquire-permits', 2);
     const patient = driven().acquire();
-    await asleep(3, 2);
+    await host.asleep('lock.acquire-permits', 3, 2);
     await memory('1');
     try {
       expect(await failureOf(other.locks.semaphore('free', { permits: 1 }).tryAcquire())).toBeInstanceOf(

@@ -1,18 +1,11 @@
 import { describeOn, standalone } from '@redstart/redis-testing';
 import fc from 'fast-check';
-import type { Redis } from 'ioredis';
 import { SemaphoreLimitError } from '../src/index.js';
 import type { SemaphoreKeys } from '../src/keys.js';
-import { resolveLockOptions } from '../src/lock.options.js';
-import { LockRuntime } from '../src/lock-runtime.js';
 import { Permits } from '../src/semaphore/permits.js';
-import { DrivenHost } from './driven-host.js';
-import { Listener } from './models/heard.js';
 import { SemaphoreModel } from './models/semaphore.model.js';
+import { holderNear, mostly, RisingFences, slots, tryOut, ttlMs, type Workbench } from './models/trials.js';
 
-const ttlMs = 60_000;
-const slots = 6;
-const mostly = fc.integer({ min: 0, max: 4 }).map((n) => n > 0);
 const act = fc.record({
   slot: fc.nat({ max: slots - 1 }),
   kind: fc.oneof(
@@ -39,23 +32,22 @@ interface Slot {
 class Trial {
   readonly model: SemaphoreModel;
   readonly #slots: (Slot | undefined)[] = [];
-  /** Of the answers to the present act. */
-  readonly #fences: number[] = [];
-  #highestFence = 0;
+  readonly #fences = new RisingFences();
 
   constructor(
-    private readonly runtime: LockRuntime,
+    private readonly bench: Workbench,
     private readonly keys: SemaphoreKeys,
-    private readonly client: Redis,
-    private readonly listener: Listener,
     limit: number,
   ) {
-    this.model = new SemaphoreModel(limit, (owner) => listener.hears(owner));
+    this.model = new SemaphoreModel(limit, (owner) => bench.listener.hears(owner));
   }
 
   /** @returns how many were given permits */
   async run(act: Act): Promise<number> {
-    const at = act.kind === 'release' ? this.#holderNear(act.slot) : act.slot;
+    const at =
+      act.kind === 'release'
+        ? holderNear(act.slot, this.#slots, (one) => this.model.holds(one.permits.owner))
+        : act.slot;
     if (act.kind === 'acquire') {
       if (this.#slots[at] !== undefined) return 0;
       this.#slots[at] = this.#newSlot(act);
@@ -65,9 +57,9 @@ class Trial {
     const told = this.model.pushed.length;
     const answered = await this.#do(act.kind, slot);
     if (act.kind === 'give up' || (act.kind === 'release' && answered)) this.#slots[at] = undefined;
-    const [heard] = await Promise.all([this.listener.takeTold(), this.#expectSame()]);
+    const [heard] = await Promise.all([this.bench.listener.takeTold(), this.#expectSame()]);
     expect(heard.map(({ owner }) => owner)).toEqual(this.model.pushed.slice(told));
-    this.#expectRising([...this.#fences.splice(0), ...heard.map(({ fence }) => fence)]);
+    this.#fences.expectRising(heard.map(({ fence }) => fence));
     return heard.length;
   }
 
@@ -84,7 +76,7 @@ class Trial {
         }
         const reply = await permits.acquire(queue);
         expect(reply.acquired).toBe(expected);
-        if (reply.acquired) this.#fences.push(reply.fencingToken);
+        if (reply.acquired) this.#fences.answered.push(reply.fencingToken);
         return reply.acquired;
       }
       case 'extend':
@@ -102,33 +94,22 @@ class Trial {
       case 'lapse':
         this.model.lapse(owner);
         for (let number = 1; number <= count; number++) {
-          await this.client.zadd(this.keys.permits, 'XX', 1, `${number} ${owner}`);
+          await this.bench.client.zadd(this.keys.permits, 'XX', 1, `${number} ${owner}`);
         }
-        await this.client.zadd(this.keys.waiters, 'XX', 1, `${count} ${owner}`);
+        await this.bench.client.zadd(this.keys.waiters, 'XX', 1, `${count} ${owner}`);
         return true;
     }
   }
 
   #newSlot({ hears, count, agrees, queue }: Act): Slot {
     const limit = agrees ? this.model.limit : this.model.limit + 1;
-    const wanted = { owner: this.listener.newOwner(hears), ttlMs, count: Math.min(count, limit), limit };
-    return { permits: new Permits(this.runtime, this.keys, wanted), count: wanted.count, limit, queue };
-  }
-
-  #holderNear(slot: number): number {
-    const holders = this.#slots.flatMap((one, at) => (one && this.model.holds(one.permits.owner) ? [at] : []));
-    return holders[slot % holders.length] ?? slot;
-  }
-
-  #expectRising(fences: number[]): void {
-    for (const fence of fences.sort((a, b) => a - b)) {
-      expect(fence).toBeGreaterThan(this.#highestFence);
-      this.#highestFence = fence;
-    }
+    const wanted = { owner: this.bench.listener.newOwner(hears), ttlMs, count: Math.min(count, limit), limit };
+    return { permits: new Permits(this.bench.runtime, this.keys, wanted), count: wanted.count, limit, queue };
   }
 
   async #expectSame(): Promise<void> {
-    const { keys, client, model } = this;
+    const { keys, bench, model } = this;
+    const { client } = bench;
     const [members, queue, waiters, ...ttls] = await Promise.all([
       client.zrangebyscore(keys.permits, '(1', '+inf'),
       client.lrange(keys.queue, 0, -1),
@@ -149,22 +130,15 @@ class Trial {
 
 describeOn(standalone)('the scripts of a semaphore', (redis) => {
   it('do what the model does: never more permits than there are, in their order, nothing without an expiry', async () => {
-    await using host = await DrivenHost.start(redis.connection);
-    const patient = { ttl: ttlMs, queueLease: ttlMs, claimTtl: ttlMs, commandTimeout: '5s' } as const;
-    const runtime = new LockRuntime(host.connection, resolveLockOptions(patient));
-    const listener = await Listener.start(redis.server.client(), runtime.keysOf('any').wake);
-    const client = redis.server.client();
-    let subject = 0;
-    let pushed = 0;
-    const acts = fc.array(act, { minLength: 10, maxLength: 80, size: 'max' });
-    await fc.assert(
-      fc.asyncProperty(fc.integer({ min: 1, max: 5 }), acts, async (limit, all) => {
-        const trial = new Trial(runtime, runtime.semaphoreKeysOf(`bank:${subject++}`), client, listener, limit);
-        for (const one of all) pushed += await trial.run(one);
-      }),
-      { numRuns: 100, interruptAfterTimeLimit: 5_000 },
-    );
-    // Without hand-offs little would have been compared.
-    expect(pushed).toBeGreaterThan(20);
+    const cases = fc.record({
+      limit: fc.integer({ min: 1, max: 5 }),
+      acts: fc.array(act, { minLength: 10, maxLength: 80, size: 'max' }),
+    });
+    await tryOut(redis, cases, async (bench, subject, { limit, acts }) => {
+      const trial = new Trial(bench, bench.runtime.semaphoreKeysOf(subject), limit);
+      let pushed = 0;
+      for (const one of acts) pushed += await trial.run(one);
+      return pushed;
+    });
   });
 });

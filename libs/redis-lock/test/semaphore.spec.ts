@@ -1,7 +1,8 @@
 import { OptionsError } from '@redstart/redis-core';
 import { cluster, describeOn, eventually, sentinel, standalone } from '@redstart/redis-testing';
 import { currentLock, LockError, LockTimeoutError, SemaphoreLimitError, type PermitOptions } from '../src/index.js';
-import { failureOf, startHost, watch, type Host } from './support.js';
+import { failureOf, startHost, watch } from './support.js';
+import { twoHosts } from './two-hosts.js';
 
 const main = 'shop:semaphore:{bank}';
 const everyKey = ['', ':fence', ':queue', ':waiters', ':limit'].map((part) => main + part);
@@ -12,17 +13,9 @@ describeOn(
   sentinel,
   cluster,
 )('a semaphore', (redis) => {
-  let hosts: [Host, Host];
-  beforeAll(async () => {
-    // Signs of life are 10 s apart, so whatever happens before that was not found by one.
-    const patient = { queueLease: '30s' } as const;
-    hosts = [await startHost(redis.connection, patient), await startHost(redis.connection, patient)];
-  });
-  afterAll(async () => {
-    for (const { app } of hosts) await app.close();
-  });
-  const here = (permits = 3) => hosts[0].locks.semaphore('bank', { permits });
-  const there = (permits = 3) => hosts[1].locks.semaphore('bank', { permits });
+  const hosts = twoHosts(redis);
+  const here = (permits = 3) => hosts.here().semaphore('bank', { permits });
+  const there = (permits = 3) => hosts.there().semaphore('bank', { permits });
   const waiting = async (count: number, permits = 3) => {
     await eventually(async () => {
       expect((await here(permits).inspect()).waiting).toBe(count);
@@ -53,8 +46,8 @@ describeOn(
     expect(again.isHeld).toBe(true);
     for (const permit of permits) await permit.release();
     // Others of the same name.
-    await (await hosts[0].locks.acquire('bank')).release();
-    await (await hosts[0].locks.readWrite('bank').write()).release();
+    await (await hosts.here().acquire('bank')).release();
+    await (await hosts.here().readWrite('bank').write()).release();
   });
 
   it('never has more of them out than there are, and serves everybody', async () => {
@@ -247,7 +240,7 @@ describeOn(
     expect((await failureOf(here(5_000).acquire({ permits: 1_001 }))).message).toContain('an integer from 1 to 1000');
     await (await here(5_000).acquire({ permits: 1_000 })).release();
     expect(() => here(0)).toThrow(OptionsError);
-    expect(() => hosts[0].locks.semaphore('bank', Object.assign({ permits: 1 }, { limit: 2 }))).toThrow('limit');
+    expect(() => hosts.here().semaphore('bank', Object.assign({ permits: 1 }, { limit: 2 }))).toThrow('limit');
     expect(await here(5_000).inspect()).toMatchObject({ available: 5_000 });
   });
 
