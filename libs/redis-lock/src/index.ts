@@ -8,7 +8,9 @@ export type { HoldingOptions, LockCallOptions, RedisLockOptions } from './lock.o
 export { defineFencedScript, type FencedScript, type FencedScriptDefinition } from './fencing/fenced-script.js';
 export { provideNoopLock } from './noop/noop-lock.service.js';
 export { getLockToken, InjectLock } from './lock.tokens.js';
-export { LockService, type LockState, type TryOutcome } from './lock.service.js';
+export { LockService } from './lock.service.js';
+export type { TryOutcome } from './lock-calls.js';
+export type { LockState } from './lock-state.js';
 export type { Leadership } from './leader/election.js';
 export type { LeaderOptions, RevocationReason } from './leader/leader.options.js';
 export type { Lock } from './lock.js';

@@ -1,59 +1,20 @@
 import type { BeforeApplicationShutdown, OnModuleDestroy } from '@nestjs/common';
-import { InvalidKeyError, OptionsError, type Key, type RedisConnection } from '@redstart/redis-core';
+import { OptionsError, type Key, type RedisConnection } from '@redstart/redis-core';
 import { inTime } from './contend.js';
-import type { HeldLock } from './held-lock.js';
-import { listKeys, type LockKey, type LockKeys } from './keys.js';
+import type { LockKey } from './keys.js';
 import { Election, type Leadership } from './leader/election.js';
 import type { LeaderOptions } from './leader/leader.options.js';
-import type { AcquireOutcome } from './lease.js';
 import type { Lock } from './lock.js';
-import { LockNotAcquiredError, LockTimeoutError, type LockNesting } from './lock.errors.js';
+import { LockCalls, mutexesOf, type TryOutcome } from './lock-calls.js';
+import { LockNotAcquiredError, LockTimeoutError } from './lock.errors.js';
 import { LockRuntime } from './lock-runtime.js';
-import { MasterMutexes } from './mutex/master-mutexes.js';
+import { lockState, type LockState } from './lock-state.js';
 import type { Mutexes } from './mutexes.js';
-import { QuorumMutexes } from './quorum/quorum-mutexes.js';
-import type {
-  HoldingOptions,
-  LockCallFallback,
-  LockCallOptions,
-  ResolvedHoldingCall,
-  ResolvedLockCall,
-  ResolvedLockOptions,
-} from './lock.options.js';
-import { parseOwner, type LockHolder } from './owner.js';
+import type { HoldingOptions, LockCallOptions, ResolvedLockOptions } from './lock.options.js';
 import { ReadWriteLock } from './read-write/read-write-lock.js';
-import { ReplicatedMutexes } from './replicas/replicated-mutexes.js';
-import { asHolding, enterOrTake, type HoldOutcome } from './reentrancy/enter-or-take.js';
 import { runHolding } from './run-holding.js';
 import { Semaphore, type SemaphoreOptions } from './semaphore/semaphore.js';
 import type { LockStats } from './telemetry/lock-stats.js';
-
-/** A held lock as Redis shows it to everybody. */
-export interface LockState {
-  /** The Redis key. */
-  readonly key: string;
-  /** Who holds it; `undefined` when another program has written the key. */
-  readonly holder: LockHolder | undefined;
-  /** When it was acquired, on the server's clock: as its fencing token tells, so about that time if that clock was ever set back. */
-  readonly since: Date;
-  /** How long it is held at most without a renewal; `Infinity` without a lease, which only a foreign program can cause. */
-  readonly remainingMs: number;
-  /** The last fencing token that was given out. */
-  readonly fencingToken: number;
-  /** How many wait for it; 0 with `nodes`, where nobody queues. */
-  readonly waiting: number;
-}
-
-/** What became of a call that may not have run its work. */
-export type TryOutcome<T> =
-  | { readonly ran: true; readonly result: T }
-  | {
-      readonly ran: false;
-      /** The Redis key that was held. */
-      readonly key: string;
-      /** Set when the caller stood in its own way. */
-      readonly nesting: LockNesting | undefined;
-    };
 
 /**
  * Locks on one Redis master: one holder at a time, first come first served, with fencing tokens and a signal when a lock is lost. With `nodes` on a quorum of
@@ -67,6 +28,7 @@ export type TryOutcome<T> =
 export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
   readonly #runtime: LockRuntime;
   readonly #mutexes: Mutexes;
+  readonly #calls: LockCalls;
   readonly #elections = new Set<Election>();
   #draining = false;
 
@@ -78,6 +40,7 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
   ) {
     this.#runtime = new LockRuntime(connection, options, nodes.slice(1));
     this.#mutexes = mutexesOf(this.#runtime);
+    this.#calls = new LockCalls(this.#runtime, this.#mutexes);
     // Requests in flight may still take locks, so what is left is given back as late as Redis allows, and before any node has gone.
     let farewell: Promise<void> | undefined;
     for (const node of nodes) node.beforeClose(() => (farewell ??= this.#giveAllBack()));
@@ -104,7 +67,7 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
     const { clock } = this.#runtime;
     const startedAt = clock.now();
     const call = this.#runtime.resolveHoldingCall(options, 'withLock(options)', { autoExtend: true });
-    const outcome = await this.#hold(key, call);
+    const outcome = await this.#calls.hold(key, call);
     if (outcome.lock !== undefined) return runHolding(outcome.lock, work, { reentry: outcome.reentry });
     throw new LockTimeoutError(outcome.key, Math.round(clock.now() - startedAt), outcome.holder, outcome.nesting);
   }
@@ -124,7 +87,8 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
    * @see one EVALSHA when it is free. When it is held: one more every third of the queue lease (1.7 s) as a sign of life, and one that confirms the hand-over
    */
   async acquire(key: LockKey, options: LockCallOptions = {}): Promise<Lock> {
-    return this.#acquire(key, this.#resolve(options, 'acquire(options)', {}));
+    const call = this.#runtime.resolveCall(options, 'acquire(options)');
+    return inTime(this.#runtime, () => this.#calls.take(key, call));
   }
 
   /**
@@ -136,7 +100,8 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
    * @see one EVALSHA
    */
   async tryAcquire(key: LockKey, options: LockCallOptions = {}): Promise<Lock | null> {
-    const { lock } = await this.#attempt(key, this.#resolve(options, 'tryAcquire(options)', { waitTimeoutMs: 0 }));
+    const call = this.#runtime.resolveCall(options, 'tryAcquire(options)', { waitTimeoutMs: 0 });
+    const { lock } = await this.#calls.take(key, call);
     return lock ?? null;
   }
 
@@ -151,7 +116,8 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
     work: (lock: Lock) => Promise<T>,
   ): Promise<TryOutcome<T>> {
     const fallback = { waitTimeoutMs: 0, autoExtend: true };
-    const outcome = await this.#hold(key, this.#runtime.resolveHoldingCall(options, 'tryWithLock(options)', fallback));
+    const call = this.#runtime.resolveHoldingCall(options, 'tryWithLock(options)', fallback);
+    const outcome = await this.#calls.hold(key, call);
     if (outcome.lock === undefined) return { ran: false, key: outcome.key, nesting: outcome.nesting };
     return { ran: true, result: await runHolding(outcome.lock, work, { reentry: outcome.reentry }) };
   }
@@ -202,16 +168,7 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
   async inspect(key: Key): Promise<LockState | null> {
     const keys = this.#runtime.keysOf(key);
     const found = await this.#mutexes.inspect(keys);
-    if (found === undefined) return null;
-    const { owner, leaseMs, serverMs, fencingToken, waiting } = found;
-    return {
-      key: keys.holder,
-      holder: parseOwner(owner),
-      since: new Date(Math.min(serverMs, Math.floor(fencingToken / 1_000))),
-      remainingMs: leaseMs < 0 ? Infinity : leaseMs,
-      fencingToken,
-      waiting,
-    };
+    return found === undefined ? null : lockState(keys.holder, found);
   }
 
   /**
@@ -285,35 +242,4 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
     await Promise.all([...this.#runtime.held].map((lock) => lock.surrender()));
     await this.#runtime.finishDuties();
   }
-
-  #acquire(key: LockKey, call: ResolvedLockCall): Promise<HeldLock> {
-    return inTime(this.#runtime, () => this.#attempt(key, call));
-  }
-
-  #attempt(key: LockKey, call: ResolvedLockCall): Promise<AcquireOutcome<HeldLock>> {
-    return this.#mutexes.acquire(this.#locksOf(key), call);
-  }
-
-  async #hold(key: LockKey, call: ResolvedHoldingCall): Promise<HoldOutcome> {
-    const runtime = this.#runtime;
-    const locks = this.#locksOf(key);
-    const keys = locks.map(({ holder }) => holder);
-    if (call.reentrant) return enterOrTake(runtime, keys, call, (left) => this.#mutexes.acquire(locks, left));
-    return asHolding(runtime, keys, await this.#mutexes.acquire(locks, call));
-  }
-
-  #locksOf(key: LockKey): readonly LockKeys[] {
-    const locks = listKeys(key).map((single) => this.#runtime.keysOf(single));
-    if (locks.length === 0) throw new InvalidKeyError('A lock needs at least one key.');
-    return locks;
-  }
-
-  #resolve(raw: LockCallOptions, where: string, fallback: Partial<LockCallFallback>): ResolvedLockCall {
-    return this.#runtime.resolveCall(raw, where, fallback);
-  }
-}
-
-function mutexesOf(runtime: LockRuntime): Mutexes {
-  if (runtime.nodes.length > 1) return new QuorumMutexes(runtime);
-  return runtime.options.replicas > 0 ? new ReplicatedMutexes(runtime) : new MasterMutexes(runtime);
 }
