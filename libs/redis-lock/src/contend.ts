@@ -1,4 +1,5 @@
-import { HeldLock, type HeldLockState } from './held-lock.js';
+import { HeldLock } from './held-lock.js';
+import type { HeldLockState } from './held-lock-state.js';
 import type { AcquireOutcome, Contender } from './lease.js';
 import type { LockRuntime } from './lock-runtime.js';
 import { LockTimeoutError } from './lock.errors.js';

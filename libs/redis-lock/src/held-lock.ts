@@ -1,5 +1,8 @@
-import { RedisUnavailableError, type Cancel, type Duration, type Renewal } from '@redstart/redis-core';
+import type { Duration, Renewal } from '@redstart/redis-core';
+import { askAgain } from './ask-again.js';
+import type { HeldLockState } from './held-lock-state.js';
 import type { Lease } from './lease.js';
+import { LeaseDeadline } from './lease-deadline.js';
 import { leaseEnd } from './lease-time.js';
 import { isOutOfReach } from './out-of-reach.js';
 import { LockLostError, type LockLossReason } from './lock.errors.js';
@@ -7,24 +10,6 @@ import type { LockRuntime } from './lock-runtime.js';
 import type { Holding } from './reentrancy/holding.js';
 import { lockTtlMs } from './lock.options.js';
 import type { LockStory } from './telemetry/lock-story.js';
-
-export interface HeldLockState {
-  /** What it consists of: one, or all of a multi-lock. They are held together or not at all. */
-  readonly parts: readonly Lease[];
-  /** The Redis keys that are locked, where a part stands for several. @default the key of each part */
-  readonly keys?: readonly string[];
-  readonly token: string;
-  readonly fencingToken: number;
-  readonly ttlMs: number;
-  readonly validUntil: number;
-  readonly autoExtend: boolean;
-  /** On the runtime's clock: a release or a loss before this leaves it taken until then. */
-  readonly minHoldUntil: number;
-  /** On the runtime's clock: lost at this moment, whatever is confirmed. */
-  readonly maxHoldUntil: number;
-  /** What becomes of it, for telemetry. */
-  readonly story: LockStory;
-}
 
 /**
  * A lock from its acquisition to its end.
@@ -43,15 +28,11 @@ export class HeldLock implements Holding {
   readonly fencingToken: number;
   readonly #runtime: LockRuntime;
   readonly #parts: readonly Lease[];
+  readonly #deadline: LeaseDeadline;
   readonly #minHoldUntil: number;
   readonly #maxHoldUntil: number;
   readonly #story: LockStory;
   #ttlMs: number;
-  #validUntil: number;
-  /** When the newest confirmed extension was sent. Without it, a late answer to an older one would be taken for the latest news. */
-  #latestSentAt = -Infinity;
-  /** An extension that may have brought the end forward, until a later one is confirmed. Its own answer may get lost. */
-  #shortened: { readonly sentAt: number; readonly validUntil: number } | undefined;
   #loss: LockLostError | undefined;
   #releasing: Promise<boolean> | undefined;
   /** Under way or ended: whether it has become something else, which stands in its stead then. */
@@ -59,7 +40,6 @@ export class HeldLock implements Holding {
   #successor: HeldLock | undefined;
   /** Most locks are never asked for their signal. */
   #abort: AbortController | undefined;
-  #deadline: Cancel | undefined;
   #renewal: Renewal | undefined;
 
   constructor(runtime: LockRuntime, state: HeldLockState) {
@@ -69,13 +49,15 @@ export class HeldLock implements Holding {
     this.#minHoldUntil = state.minHoldUntil;
     this.#maxHoldUntil = state.maxHoldUntil;
     this.#story = state.story;
-    this.#validUntil = state.validUntil;
     this.keys = Object.freeze(state.keys ?? state.parts.map(({ key }) => key));
     this.key = this.keys[0] ?? '';
     this.token = state.token;
     this.fencingToken = state.fencingToken;
     runtime.held.add(this);
-    this.#setDeadline(state.validUntil);
+    this.#deadline = new LeaseDeadline(runtime.clock, state.maxHoldUntil, () => {
+      this.#lose(this.#lossByClock);
+    });
+    this.#deadline.set(state.validUntil);
     if (state.autoExtend) this.#startRenewing();
     this.#story.acquired();
   }
@@ -102,12 +84,12 @@ export class HeldLock implements Holding {
 
   /** Why it was lost, if it was; found out by the clock when no timer could. */
   get loss(): LockLostError | undefined {
-    if (this.#active && this.#runtime.clock.now() >= this.#validUntil) this.#lose(this.#lossByClock);
+    if (this.#active && this.#deadline.hasPassed) this.#lose(this.#lossByClock);
     return this.#loss;
   }
 
   get remainingMs(): number {
-    return this.isHeld ? Math.max(0, Math.floor(this.#validUntil - this.#runtime.clock.now())) : 0;
+    return this.isHeld ? Math.max(0, Math.floor(this.#deadline.validUntil - this.#runtime.clock.now())) : 0;
   }
 
   assertHeld(): void {
@@ -132,7 +114,7 @@ export class HeldLock implements Holding {
 
   /** Turns the short claim of a hand-over into a full lease. Insists, because the next automatic renewal may be too late. */
   confirm(): void {
-    const confirmWithinMs = this.#validUntil - this.#runtime.clock.now();
+    const confirmWithinMs = this.#deadline.validUntil - this.#runtime.clock.now();
     this.#runtime.insist(async () => {
       if (this.isHeld) await this.#extend(this.#ttlMs);
     }, confirmWithinMs);
@@ -201,12 +183,7 @@ export class HeldLock implements Holding {
   }
 
   async #extend(ttlMs: number): Promise<void> {
-    const sentAt = this.#runtime.clock.now();
-    const validUntil = leaseEnd(sentAt, ttlMs);
-    if (validUntil < this.#validUntil) {
-      this.#shortened = { sentAt, validUntil };
-      this.#setDeadline(validUntil);
-    }
+    const sentAt = this.#deadline.extending(ttlMs);
     let extended: readonly boolean[];
     try {
       extended = await Promise.all(this.#parts.map((part) => part.extend(ttlMs)));
@@ -220,14 +197,7 @@ export class HeldLock implements Holding {
       return;
     }
     this.#story.extended();
-    if (sentAt < this.#latestSentAt) {
-      // Overtaken, so Redis may have carried it out after the newer one.
-      this.#setDeadline(Math.min(this.#validUntil, leaseEnd(this.#latestSentAt, ttlMs)));
-      return;
-    }
-    this.#latestSentAt = sentAt;
-    if (this.#shortened !== undefined && this.#shortened.sentAt <= sentAt) this.#shortened = undefined;
-    this.#setDeadline(Math.min(validUntil, this.#shortened?.validUntil ?? Infinity));
+    this.#deadline.extended(sentAt, ttlMs);
   }
 
   async #convert(part: Lease, change: (ttlMs: number) => Promise<boolean>, autoExtend: boolean): Promise<HeldLock> {
@@ -235,17 +205,14 @@ export class HeldLock implements Holding {
     const { token, fencingToken } = this;
     const send = async () => ({ sentAt: this.#runtime.clock.now(), converted: await change(ttlMs) });
     try {
-      const { sentAt, converted } = await send().catch((error: unknown) => {
-        if (!(error instanceof RedisUnavailableError) || error.outcome === 'not-executed') throw error;
-        return send();
-      });
-      if (!converted) throw new LockLostError(this.key, 'taken');
+      const { answer } = await askAgain(send);
+      if (!answer.converted) throw new LockLostError(this.key, 'taken');
       this.#successor = new HeldLock(this.#runtime, {
         parts: [part],
         token,
         fencingToken,
         ttlMs,
-        validUntil: leaseEnd(sentAt, ttlMs),
+        validUntil: leaseEnd(answer.sentAt, ttlMs),
         autoExtend,
         minHoldUntil: this.#minHoldUntil,
         maxHoldUntil: this.#maxHoldUntil,
@@ -278,14 +245,8 @@ export class HeldLock implements Holding {
 
   /** The answer to a release may get lost; then the second one says "not held", although the first one did it. */
   async #releaseOne(part: Lease, heldBefore: boolean): Promise<boolean> {
-    const send = () => part.release(this.#keepMs);
-    try {
-      return await send();
-    } catch (error) {
-      if (!(error instanceof RedisUnavailableError) || error.outcome === 'not-executed') throw error;
-      await send();
-      return heldBefore;
-    }
+    const { answer, repeated } = await askAgain(() => part.release(this.#keepMs));
+    return repeated ? heldBefore : answer;
   }
 
   #lose(reason: LockLossReason): void {
@@ -308,8 +269,7 @@ export class HeldLock implements Holding {
   #end(): void {
     this.#renewal?.stop();
     this.#renewal = undefined;
-    this.#deadline?.();
-    this.#deadline = undefined;
+    this.#deadline.clear();
     this.#runtime.held.delete(this);
   }
 
@@ -325,24 +285,11 @@ export class HeldLock implements Holding {
 
   /** Which of the two came first: after a stall of the event loop both may have passed. */
   get #lossByClock(): LockLossReason {
-    return this.#validUntil >= this.#maxHoldUntil ? 'max-hold' : (this.#lossReason ?? 'deadline');
+    return this.#deadline.isLatest ? 'max-hold' : (this.#lossReason ?? 'deadline');
   }
 
   get #lossReason(): LockLossReason | undefined {
     return this.#parts.find(({ lossReason }) => lossReason !== undefined)?.lossReason;
-  }
-
-  #setDeadline(until: number): void {
-    const validUntil = Math.min(until, this.#maxHoldUntil);
-    this.#validUntil = validUntil;
-    this.#deadline?.();
-    this.#deadline = this.#runtime.clock.after(
-      validUntil - this.#runtime.clock.now(),
-      () => {
-        this.#lose(this.#lossByClock);
-      },
-      { unref: true },
-    );
   }
 }
 

@@ -1,4 +1,5 @@
-import { HeldLock, type HeldLockState } from '../held-lock.js';
+import { HeldLock } from '../held-lock.js';
+import type { HeldLockState } from '../held-lock-state.js';
 import type { ReadWriteKeys } from '../keys.js';
 import type { Lock } from '../lock.js';
 import type { LockRuntime } from '../lock-runtime.js';
