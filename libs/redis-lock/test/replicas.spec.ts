@@ -281,6 +281,23 @@ describe('a lock that replicas have to confirm', () => {
     expect(events).toMatchObject([{ event: 'attempt' }, { event: 'failed', reason: 'lost' }]);
   });
 
+  it('runs no scheduled job whose lock the master forgets before it begins', async () => {
+    const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => undefined);
+    await using instance = await startHost({ url: master.url }, { replicas: 1 }, [Jobs]);
+    const jobs = instance.app.get(Jobs);
+    const connection = instance.app.get<RedisConnection>(getRedisConnectionToken());
+    const call = connection.call.bind(connection);
+    connection.call = async (what, send) => {
+      if (what.operation === 'lock.replicate') await master.flush();
+      return call(what, send);
+    };
+    expect([await jobs.report(), jobs.runs]).toEqual([undefined, 0]);
+    expect(warn.mock.calls).toEqual([[expect.stringMatching(/^"report" is left out, since its lock was lost before/)]]);
+    connection.call = call;
+    expect(await jobs.report()).toBe('done');
+    warn.mockRestore();
+  });
+
   it.each(['a', 'b'])('is not granted when one of several keys has gone meanwhile: %s', async (gone) => {
     await using driven = await DrivenHost.start({ url: master.url }, { replicas: 1 });
     driven.onCall('lock.replicate', async (send) => {

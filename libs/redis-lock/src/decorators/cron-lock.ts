@@ -46,8 +46,8 @@ const usualAtLeastMs = 4_000;
  * - A killed instance frees the lock when its lease ends: after `atLeast` at the earliest, and after the module's ttl (or `atLeast`, if that
  *   is longer; or `atMost`, if shorter) at the latest. Its tick is not repeated; the next one runs elsewhere.
  * - While Redis (or a majority of nodes) can't be asked, or too few replicas confirm its lock (`replicas`), the job is left out, on all instances, and a warning is
- *   logged (once, then every 30 s at most). A run that
- *   has begun goes on; if its lease can't be renewed, the signal of `currentLock()` aborts and the method rejects with LockLostError.
+ *   logged (once, then every 30 s at most). A run that has begun goes on; if its lease can't be renewed, the signal of `currentLock()` aborts and the method rejects
+ *   with LockLostError.
  *
  * The scheduler of Nest logs what a job rejects with, and goes on.
  *
