@@ -4,7 +4,16 @@ import type { ReadWriteKeys } from '../src/keys.js';
 import { ReadSide, WriteSide } from '../src/read-write/sides.js';
 import { downgrade } from '../src/scripts/read-write/downgrade.js';
 import { ReadWriteModel } from './models/read-write.model.js';
-import { holderNear, mostly, RisingFences, slots, tryOut, ttlMs, type Workbench } from './models/trials.js';
+import {
+  holderNear,
+  mostly,
+  RisingFences,
+  slots,
+  trialsTimeoutMs,
+  tryOut,
+  ttlMs,
+  type Workbench,
+} from './models/trials.js';
 
 const act = fc.record({
   slot: fc.nat({ max: slots - 1 }),
@@ -134,12 +143,20 @@ class Trial {
 }
 
 describeOn(standalone)('the scripts of a read/write lock', (redis) => {
-  it('do what the model does: one writer or readers, writers first and in their order, nothing without an expiry', async () => {
-    await tryOut(redis, fc.array(act, { minLength: 10, maxLength: 80, size: 'max' }), async (bench, subject, acts) => {
-      const trial = new Trial(bench, bench.runtime.readWriteKeysOf(subject));
-      let pushed = 0;
-      for (const one of acts) pushed += await trial.run(one);
-      return pushed;
-    });
-  });
+  it(
+    'do what the model does: one writer or readers, writers first and in their order, nothing without an expiry',
+    async () => {
+      await tryOut(
+        redis,
+        fc.array(act, { minLength: 10, maxLength: 80, size: 'max' }),
+        async (bench, subject, acts) => {
+          const trial = new Trial(bench, bench.runtime.readWriteKeysOf(subject));
+          let pushed = 0;
+          for (const one of acts) pushed += await trial.run(one);
+          return pushed;
+        },
+      );
+    },
+    trialsTimeoutMs,
+  );
 });

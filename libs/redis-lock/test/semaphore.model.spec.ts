@@ -4,7 +4,16 @@ import { SemaphoreLimitError } from '../src/index.js';
 import type { SemaphoreKeys } from '../src/keys.js';
 import { Permits } from '../src/semaphore/permits.js';
 import { SemaphoreModel } from './models/semaphore.model.js';
-import { holderNear, mostly, RisingFences, slots, tryOut, ttlMs, type Workbench } from './models/trials.js';
+import {
+  holderNear,
+  mostly,
+  RisingFences,
+  slots,
+  trialsTimeoutMs,
+  tryOut,
+  ttlMs,
+  type Workbench,
+} from './models/trials.js';
 
 const act = fc.record({
   slot: fc.nat({ max: slots - 1 }),
@@ -129,16 +138,20 @@ class Trial {
 }
 
 describeOn(standalone)('the scripts of a semaphore', (redis) => {
-  it('do what the model does: never more permits than there are, in their order, nothing without an expiry', async () => {
-    const cases = fc.record({
-      limit: fc.integer({ min: 1, max: 5 }),
-      acts: fc.array(act, { minLength: 10, maxLength: 80, size: 'max' }),
-    });
-    await tryOut(redis, cases, async (bench, subject, { limit, acts }) => {
-      const trial = new Trial(bench, bench.runtime.semaphoreKeysOf(subject), limit);
-      let pushed = 0;
-      for (const one of acts) pushed += await trial.run(one);
-      return pushed;
-    });
-  });
+  it(
+    'do what the model does: never more permits than there are, in their order, nothing without an expiry',
+    async () => {
+      const cases = fc.record({
+        limit: fc.integer({ min: 1, max: 5 }),
+        acts: fc.array(act, { minLength: 10, maxLength: 80, size: 'max' }),
+      });
+      await tryOut(redis, cases, async (bench, subject, { limit, acts }) => {
+        const trial = new Trial(bench, bench.runtime.semaphoreKeysOf(subject), limit);
+        let pushed = 0;
+        for (const one of acts) pushed += await trial.run(one);
+        return pushed;
+      });
+    },
+    trialsTimeoutMs,
+  );
 });

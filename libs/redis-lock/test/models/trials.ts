@@ -40,8 +40,9 @@ export function holderNear<S>(slot: number, all: readonly (S | undefined)[], hol
   return holders[slot % holders.length] ?? slot;
 }
 
-/** As many as a busy machine still does in time. */
 const trials = 40;
+/** They take seconds; a busy machine may need much longer, and is to compare as much. */
+export const trialsTimeoutMs = 180_000;
 
 /** @param run does everything that the case says, and returns how many were given something by a message */
 export async function tryOut<C>(
