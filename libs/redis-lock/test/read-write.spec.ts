@@ -33,6 +33,16 @@ describeOn(
     await (await hosts.here().acquire('prices')).release();
   });
 
+  it('names the reader with the longest lease to a writer that waits in vain', async () => {
+    const readers = [
+      await here().read({ ttl: '20s', label: 'brief' }),
+      await there().read({ ttl: '10m', label: 'long' }),
+      await here().read({ ttl: '20s', label: 'late' }),
+    ];
+    expect((await failureOf(there().write({ waitTimeout: 100 }))).message).toContain('"long" on');
+    for (const reader of readers) await reader.release();
+  });
+
   it('gives tokens of both sides that rise together', async () => {
     const fences: number[] = [];
     for (const take of [() => here().read(), () => there().write(), () => there().read(), () => here().write()]) {
