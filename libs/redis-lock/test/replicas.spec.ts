@@ -10,6 +10,8 @@ import {
   RedisLockModule,
   type LockEvent,
 } from '../src/index.js';
+import { commandsDuring } from './commands.js';
+import { costOf } from './cost-table.js';
 import { DrivenHost } from './driven-host.js';
 import { deferred, failureOf, startHost, watch, type Host } from './support.js';
 
@@ -147,7 +149,7 @@ describe('a lock that replicas have to confirm', () => {
       expect(error).toMatchObject({ code: 'LOCK_NOT_REPLICATED', key, needed: 1, confirmed: 0 });
       expect(error).toMatchObject({ response: { status: 503, retryAfterMs: 1_000 } });
       expect(performance.now() - since).toBeGreaterThanOrEqual(290);
-      expect(performance.now() - since).toBeLessThan(3_000);
+      expect(performance.now() - since).toBeLessThan(15_000);
       await eventually(async () => {
         expect(await master.ask((redis) => redis.exists(key))).toBe(0);
       });
@@ -164,27 +166,31 @@ describe('a lock that replicas have to confirm', () => {
     });
 
     it('holds up no other command of its application', async () => {
-      const { client } = host.app.get<RedisConnection>(getRedisConnectionToken());
-      const refused = failureOf(host.locks.acquire('order:42', { ttl: '20s' }));
-      const state = watch(refused);
-      await eventually(async () => {
-        // Somebody waits, for two seconds.
-        expect(await master.ask((redis) => redis.info('clients'))).toMatch(/^blocked_clients:1/m);
-      });
-      const since = performance.now();
+      await using patient = await startHost({ url: master.url }, { replicas: 1, commandTimeout: '15s' });
+      const { client } = patient.app.get<RedisConnection>(getRedisConnectionToken());
+      const taking = patient.locks.acquire('order:42', { ttl: '60s' });
+      const state = watch(taking);
+      const expectWaiting = () =>
+        eventually(async () => {
+          expect(await master.ask((redis) => redis.info('clients'))).toMatch(/^blocked_clients:1/m);
+        });
+      await expectWaiting();
       await client.ping();
-      expect(performance.now() - since).toBeLessThan(1_000);
+      await expectWaiting();
       expect(state.settled).toBe(false);
-      expect(await refused).toBeInstanceOf(LockNotReplicatedError);
+      replica.resume();
+      expect(await (await taking).release()).toBe(true);
     });
 
     it('holds up no queue of grants', async () => {
-      const since = performance.now();
       const subjects = Array.from({ length: 12 }, (_, index) => ['order', index]);
-      const refused = Promise.all(subjects.map((subject) => failureOf(brisk.locks.acquire(subject, { ttl: '20s' }))));
-      for (const error of await refused) expect(error).toBeInstanceOf(LockNotReplicatedError);
-      // One WAIT after the other would have taken 3.6 s.
-      expect(performance.now() - since).toBeLessThan(2_000);
+      const counts = await commandsDuring([master], async () => {
+        const refused = subjects.map((subject) => failureOf(brisk.locks.acquire(subject, { ttl: '20s' })));
+        for (const error of await Promise.all(refused)) expect(error).toBeInstanceOf(LockNotReplicatedError);
+      });
+      // One for the first that is granted, one for those that came meanwhile; a busy machine may bring them in more groups, but not one by one.
+      expect(costOf(counts).wait).toBeGreaterThanOrEqual(1);
+      expect(costOf(counts).wait).toBeLessThanOrEqual(6);
     });
 
     it('is told of as an attempt that failed, never as a lock that somebody had', async () => {
@@ -258,7 +264,7 @@ describe('a lock that replicas have to confirm', () => {
     const hole = proxy.blackhole();
     const since = performance.now();
     expect(await failureOf(far.locks.acquire('order:42'))).toBeInstanceOf(RedisUnavailableError);
-    expect(performance.now() - since).toBeLessThan(3_000);
+    expect(performance.now() - since).toBeLessThan(15_000);
     expect(hole.injected).toBeGreaterThan(0);
     hole.stop();
     await eventually(async () => (await far.locks.acquire('order:42')).release());
