@@ -1,56 +1,20 @@
-import { eventually, FaultProxy, RedisServer } from '@redstart/redis-testing';
-import { Arena } from './arena/arena.js';
-import type { Contest } from './arena/contest.js';
-import { Crew } from './arena/crew.js';
-import { type FaultPlan, testTimeoutMs, underFault } from './arena/under-fault.js';
+import { eventually, type FaultProxy } from '@redstart/redis-testing';
+import { faultyNetworks } from './arena/sites.js';
+import { describeChaos } from './arena/suite.js';
 import { machineNow } from './checker/log-entry.js';
-import { lockOptions, slackMs, ttlMs } from './terms.js';
+import { slackMs, ttlMs } from './terms.js';
 import type { WorkerProcess } from './worker/worker-process.js';
 
 /** What happens between processes and their server: each of the four has a faulty network of its own. */
-describe('chaos: network', () => {
-  let server: RedisServer;
-  let crew: Crew;
-  let arena: Arena;
-  let proxies: readonly FaultProxy[];
-  beforeAll(async () => {
-    [server, crew] = await Promise.all([RedisServer.start(), Crew.assemble()]);
-    proxies = await Promise.all(crew.workers.map(() => FaultProxy.start(server)));
-    arena = await Arena.open({
-      crew,
-      targetOf: (place) => ({
-        redis: [{ namespace: 'shop', url: proxies[place]?.url ?? server.url }],
-        lock: lockOptions,
-      }),
-      clients: [server.client()],
-      masters: () => Promise.resolve([server]),
-      serverOf: () => Promise.resolve(server),
-    });
-  }, testTimeoutMs);
-  afterAll(async () => {
-    await arena[Symbol.asyncDispose]();
-    expect(crew.complaints).toEqual([]);
-    await crew[Symbol.asyncDispose]();
-    await Promise.all(proxies.map((proxy) => proxy.stop()));
-    await server.stop();
-  });
-
-  const proxyOf = (worker: WorkerProcess): FaultProxy => {
-    const proxy = proxies[crew.workers.indexOf(worker)];
-    if (proxy === undefined) throw new Error(`${worker.name} has no proxy.`);
-    return proxy;
-  };
+describeChaos('network', faultyNetworks, (chaos) => {
+  const proxyOf = (worker: WorkerProcess): FaultProxy => chaos.site.proxyAt(chaos.crew.placeOf(worker));
   /** The reply of the next script of a worker is lost together with its connection. */
   const loseNextReply = (worker: WorkerProcess) => proxyOf(worker).dropReply('EVALSHA', { thenReset: true });
-
-  const fault = (name: string, plan: FaultPlan, inject: (contest: Contest) => Promise<number>) => {
-    it(name, () => underFault(arena, name, plan, inject), testTimeoutMs);
-  };
 
   // So long a lease that a lock which waits for itself is told from one that recognises itself, and that nothing is renewed meanwhile.
   const longLease = { ttlMs: 12_000 };
 
-  fault('lost reply of acquire', { times: 2, terms: longLease }, async (contest) => {
+  chaos.fault('lost reply of acquire', { times: 2, terms: longLease }, async (contest) => {
     const { holder, waiters } = await contest.standstill();
     // In the queue: it keeps the place that it does not know of, and has only one.
     const [asker] = waiters;
@@ -77,7 +41,7 @@ describe('chaos: network', () => {
     return lostInQueue.injected + lostWhenFree.injected;
   });
 
-  fault('lost reply of release', { times: 3, terms: longLease }, async (contest) => {
+  chaos.fault('lost reply of release', { times: 3, terms: longLease }, async (contest) => {
     const { holder, waiters } = await contest.standstill();
     const lost = loseNextReply(holder);
     const leftAt = machineNow();
@@ -89,7 +53,7 @@ describe('chaos: network', () => {
     return lost.injected;
   });
 
-  fault('lost reply of a renewal', { times: 2 }, async (contest) => {
+  chaos.fault('lost reply of a renewal', { times: 2 }, async (contest) => {
     const { holder } = await contest.standstill();
     const lost = loseNextReply(holder); // It sends nothing else while it dwells.
     await eventually(() => lost.injected === 1);
@@ -99,16 +63,16 @@ describe('chaos: network', () => {
     return lost.injected;
   });
 
-  fault('connection reset', { times: 3 }, async (contest) => {
+  chaos.fault('connection reset', { times: 3 }, async (contest) => {
     const { holder } = await contest.standstill();
     await contest.nobodyListens();
-    const idle = proxies.reduce((sum, proxy) => sum + proxy.reset().injected, 0);
+    const idle = chaos.site.proxies.reduce((sum, proxy) => sum + proxy.reset().injected, 0);
     // Past the lease: whoever holds the lock has found its way back to renew it.
     await contest.passes(ttlMs * 1.2);
     expect((await contest.standstill()).holder.name).toBe(holder.name);
     await contest.goOn();
     await contest.everyoneEnters();
-    const busy = proxies.reduce((sum, proxy) => sum + proxy.reset().injected, 0);
+    const busy = chaos.site.proxies.reduce((sum, proxy) => sum + proxy.reset().injected, 0);
     return idle + busy;
   });
 });

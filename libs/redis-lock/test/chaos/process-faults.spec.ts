@@ -1,50 +1,24 @@
-import { eventually, RedisServer } from '@redstart/redis-testing';
-import { Arena } from './arena/arena.js';
-import type { Contest } from './arena/contest.js';
-import { Crew } from './arena/crew.js';
-import { type FaultPlan, testTimeoutMs, underFault } from './arena/under-fault.js';
+import { eventually } from '@redstart/redis-testing';
+import { oneServer } from './arena/sites.js';
+import { describeChaos } from './arena/suite.js';
 import { machineNow } from './checker/log-entry.js';
-import { claimMs, lockOptions, slackMs, ttlMs } from './terms.js';
+import { claimMs, slackMs, ttlMs } from './terms.js';
 
 /** What happens to processes: four of them compete for one lock on one server. */
-describe('chaos: processes', () => {
-  let server: RedisServer;
-  let crew: Crew;
-  let arena: Arena;
-  beforeAll(async () => {
-    [server, crew] = await Promise.all([RedisServer.start(), Crew.assemble()]);
-    arena = await Arena.open({
-      crew,
-      targetOf: () => ({ redis: [{ namespace: 'shop', url: server.url }], lock: lockOptions }),
-      clients: [server.client()],
-      masters: () => Promise.resolve([server]),
-      serverOf: () => Promise.resolve(server),
-    });
-  }, testTimeoutMs);
-  afterAll(async () => {
-    await arena[Symbol.asyncDispose]();
-    expect(crew.complaints).toEqual([]);
-    await crew[Symbol.asyncDispose]();
-    await server.stop();
-  });
-
-  const fault = (name: string, plan: FaultPlan, inject: (contest: Contest) => Promise<number>) => {
-    it(name, () => underFault(arena, name, plan, inject), testTimeoutMs);
-  };
-
-  fault('kill -9 of the holder', { times: 2 }, async (contest) => {
+describeChaos('processes', oneServer, (chaos) => {
+  chaos.fault('kill -9 of the holder', { times: 2 }, async (contest) => {
     const { holder, waiters } = await contest.standstill();
     const killedAt = machineNow();
-    await arena.kill(holder);
+    await chaos.arena.kill(holder);
     const { worker, afterMs } = await contest.nextToEnter(killedAt);
     expect(worker.name).toBe(waiters[0].name);
     expect(afterMs).toBeLessThan(ttlMs + slackMs);
     return 1;
   });
 
-  fault('kill -9 of the waiter at the head', { times: 2 }, async (contest) => {
+  chaos.fault('kill -9 of the waiter at the head', { times: 2 }, async (contest) => {
     const { holder, waiters } = await contest.standstill();
-    await arena.kill(waiters[0]);
+    await chaos.arena.kill(waiters[0]);
     const leftAt = machineNow();
     await holder.do({ order: 'let-go' });
     const { worker, afterMs } = await contest.nextToEnter(leftAt);
@@ -53,9 +27,9 @@ describe('chaos: processes', () => {
     return 1;
   });
 
-  fault('kill -9 of a waiter in the middle', { times: 2 }, async (contest) => {
+  chaos.fault('kill -9 of a waiter in the middle', { times: 2 }, async (contest) => {
     const { holder, waiters } = await contest.standstill();
-    await arena.kill(waiters[1]);
+    await chaos.arena.kill(waiters[1]);
     const goneAt = machineNow();
     await holder.do({ order: 'let-go' });
     expect((await contest.nextToEnter(goneAt)).worker.name).toBe(waiters[0].name);
@@ -67,54 +41,54 @@ describe('chaos: processes', () => {
     return 1;
   });
 
-  fault('kill -9 of the waiter just granted', { times: 2 }, async (contest) => {
+  chaos.fault('kill -9 of the waiter just granted', { times: 2 }, async (contest) => {
     const { holder, waiters } = await contest.standstill();
     // Frozen, it is handed the lock and can't see it: so it surely dies between the two.
-    await arena.freeze(waiters[0]);
+    await chaos.arena.freeze(waiters[0]);
     await holder.do({ order: 'let-go' });
     await eventually(async () => {
-      expect((await arena.linesOf(contest.terms.key))[0]?.holder).toBe(waiters[0].pid);
+      expect((await chaos.arena.linesOf(contest.terms.key))[0]?.holder).toBe(waiters[0].pid);
     });
     const killedAt = machineNow();
-    await arena.kill(waiters[0]);
+    await chaos.arena.kill(waiters[0]);
     const { worker, afterMs } = await contest.nextToEnter(killedAt);
     expect(worker.name).toBe(waiters[1].name);
     expect(afterMs).toBeLessThan(claimMs + slackMs);
     return 1;
   });
 
-  fault('SIGSTOP of the waiter just granted', { times: 1 }, async (contest) => {
+  chaos.fault('SIGSTOP of the waiter just granted', { times: 1 }, async (contest) => {
     const { holder, waiters } = await contest.standstill();
-    await arena.freeze(waiters[0]);
+    await chaos.arena.freeze(waiters[0]);
     const killedAt = machineNow();
-    await arena.kill(holder);
+    await chaos.arena.kill(holder);
     // Whoever asks when the lease has run out finds the lock free, but somebody before itself: that one gets it, and sleeps through its claim.
     const { worker, afterMs } = await contest.nextToEnter(killedAt);
     expect(worker.name).toBe(waiters[1].name);
     expect(afterMs).toBeGreaterThan(claimMs);
     expect(afterMs).toBeLessThan(ttlMs + claimMs + slackMs);
-    await arena.thaw(waiters[0]);
+    await chaos.arena.thaw(waiters[0]);
     return 1;
   });
 
-  fault('SIGSTOP of the holder beyond its ttl', { times: 2 }, async (contest) => {
+  chaos.fault('SIGSTOP of the holder beyond its ttl', { times: 2 }, async (contest) => {
     const { holder, waiters } = await contest.standstill();
     const frozenAt = machineNow();
-    await arena.freeze(holder);
+    await chaos.arena.freeze(holder);
     const { worker, afterMs } = await contest.nextToEnter(frozenAt);
     expect(worker.name).toBe(waiters[0].name);
     expect(afterMs).toBeLessThan(ttlMs + slackMs);
-    await arena.thaw(holder);
+    await chaos.arena.thaw(holder);
     expect((await contest.loss(holder, frozenAt)).reason).toBe('deadline');
     // It has released its lock, which is another one's by now, and queues again: that one is still inside.
     expect((await contest.standstill()).holder.name).toBe(worker.name);
     return 1;
   });
 
-  fault('event-loop stall of the holder', { times: 2 }, async (contest) => {
+  chaos.fault('event-loop stall of the holder', { times: 2 }, async (contest) => {
     const { holder, waiters } = await contest.standstill();
     const stalledAt = machineNow();
-    const [{ worker }] = await Promise.all([contest.nextToEnter(stalledAt), arena.stall(holder, ttlMs * 1.5)]);
+    const [{ worker }] = await Promise.all([contest.nextToEnter(stalledAt), chaos.arena.stall(holder, ttlMs * 1.5)]);
     expect(worker.name).toBe(waiters[0].name);
     expect((await contest.loss(holder, stalledAt)).reason).toBe('deadline');
     expect((await contest.standstill()).holder.name).toBe(worker.name);

@@ -1,50 +1,25 @@
-import { eventually, RedisServer } from '@redstart/redis-testing';
-import { Arena } from './arena/arena.js';
-import type { Contest } from './arena/contest.js';
-import { Crew, namesOf } from './arena/crew.js';
-import { type FaultPlan, testTimeoutMs, underFault } from './arena/under-fault.js';
+import { eventually } from '@redstart/redis-testing';
+import { namesOf } from './arena/crew.js';
+import { oneServer } from './arena/sites.js';
+import { describeChaos } from './arena/suite.js';
 import { machineNow } from './checker/log-entry.js';
 import { lockOptions, slackMs, ttlMs } from './terms.js';
 
-/** What happens to the server: four processes compete for one lock on it. */
-describe('chaos: server', () => {
-  let server: RedisServer;
-  let crew: Crew;
-  let arena: Arena;
-  beforeAll(async () => {
-    [server, crew] = await Promise.all([RedisServer.start(), Crew.assemble()]);
-    arena = await Arena.open({
-      crew,
-      // A renewal may hang for longer than the lease: that the lock is lost is not told by its failure.
-      targetOf: () => ({
-        redis: [{ namespace: 'shop', url: server.url }],
-        lock: { ...lockOptions, commandTimeout: ttlMs * 3 },
-      }),
-      clients: [server.client()],
-      masters: () => Promise.resolve([server]),
-      serverOf: () => Promise.resolve(server),
-    });
-  }, testTimeoutMs);
-  afterAll(async () => {
-    await arena[Symbol.asyncDispose]();
-    expect(crew.complaints).toEqual([]);
-    await crew[Symbol.asyncDispose]();
-    await server.stop();
-  });
+/** A renewal may hang for longer than the lease: that the lock is lost is not told by its failure. */
+const patientServer = () => oneServer({ ...lockOptions, commandTimeout: ttlMs * 3 });
 
-  const fault = (name: string, plan: FaultPlan, inject: (contest: Contest) => Promise<number>) => {
-    it(name, () => underFault(arena, name, plan, inject), testTimeoutMs);
-  };
+/** What happens to the server: four processes compete for one lock on it. */
+describeChaos('server', patientServer, (chaos) => {
   /** How often the server has answered with this error. */
   const errors = (prefix: string) =>
-    server.ask(async (redis) =>
+    chaos.site.server.ask(async (redis) =>
       Number(new RegExp(`^errorstat_${prefix}:count=(\\d+)`, 'm').exec(await redis.info('errorstats'))?.[1] ?? 0),
     );
 
-  fault('SIGSTOP of Redis beyond the ttl', { times: 2 }, async (contest) => {
+  chaos.fault('SIGSTOP of Redis beyond the ttl', { times: 2 }, async (contest) => {
     const { holder } = await contest.standstill();
     const pausedAt = machineNow();
-    server.pause();
+    chaos.site.server.pause();
     try {
       // Told by its own clock, while every renewal hangs.
       const { reason, lookedAt } = await contest.loss(holder, pausedAt);
@@ -52,27 +27,27 @@ describe('chaos: server', () => {
       expect(lookedAt - pausedAt).toBeLessThan(ttlMs + slackMs / 3);
       await contest.passes(ttlMs / 2);
     } finally {
-      server.resume();
+      chaos.site.server.resume();
     }
     return 1;
   });
 
-  fault('Redis restarted empty', { times: 2 }, async (contest) => {
+  chaos.fault('Redis restarted empty', { times: 2 }, async (contest) => {
     const { holder } = await contest.standstill();
     const restartedAt = machineNow();
     await contest.nobodyListens();
-    await contest.forgets('forgot', () => server.restart());
-    await arena.watch(contest.terms.key);
+    await contest.forgets('forgot', () => chaos.site.server.restart());
+    await chaos.arena.watch(contest.terms.key);
     await contest.loss(holder, restartedAt);
     return 1;
   });
 
-  fault('FLUSHALL', { times: 2 }, async (contest) => {
+  chaos.fault('FLUSHALL', { times: 2 }, async (contest) => {
     const { holder, waiters } = await contest.standstill();
     const newcomer = waiters[2];
     await newcomer.do({ order: 'rest' });
     const flushedAt = machineNow();
-    await contest.forgets('forgot', () => server.flush());
+    await contest.forgets('forgot', () => chaos.site.server.flush());
     // It finds the lock free and takes it, before the one who held it can know.
     await newcomer.do({ order: 'compete', terms: contest.terms, dwells: true });
     // By its next renewal, well before the lease could have told; and that renews nothing which is another one's by now.
@@ -83,19 +58,19 @@ describe('chaos: server', () => {
     return 1;
   });
 
-  fault('SCRIPT FLUSH', { times: 3 }, async (contest) => {
+  chaos.fault('SCRIPT FLUSH', { times: 3 }, async (contest) => {
     const before = await errors('NOSCRIPT');
-    await server.ask((redis) => redis.script('FLUSH'));
+    await chaos.site.server.ask((redis) => redis.script('FLUSH'));
     await contest.everyoneEnters();
     return (await errors('NOSCRIPT')) - before;
   });
 
   // So long a lease that a release is told from a lock that lapses.
-  fault('OOM under noeviction', { times: 1, terms: { ttlMs: 3_000 } }, async (contest) => {
+  chaos.fault('OOM under noeviction', { times: 1, terms: { ttlMs: 3_000 } }, async (contest) => {
     const { holder, waiters } = await contest.standstill();
     const before = await errors('OOM');
     const configure = (maxmemory: string) =>
-      server.ask((redis) => redis.config('SET', 'maxmemory', maxmemory, 'maxmemory-policy', 'noeviction'));
+      chaos.site.server.ask((redis) => redis.config('SET', 'maxmemory', maxmemory, 'maxmemory-policy', 'noeviction'));
     await configure('1');
     try {
       // A full server takes no new locks. Those that are held are renewed, released and handed over.
@@ -114,35 +89,35 @@ describe('chaos: server', () => {
     return (await errors('OOM')) - before;
   });
 
-  fault('READONLY', { times: 2 }, async (contest) => {
+  chaos.fault('READONLY', { times: 2 }, async (contest) => {
     const { holder } = await contest.standstill();
     const before = await errors('READONLY');
     // A replica of nobody keeps what it has, and refuses to change it.
-    await server.ask((redis) => redis.replicaof('127.0.0.1', 1));
+    await chaos.site.server.ask((redis) => redis.replicaof('127.0.0.1', 1));
     await eventually(async () => (await errors('READONLY')) > before);
-    await server.ask((redis) => redis.replicaof('NO', 'ONE'));
+    await chaos.site.server.ask((redis) => redis.replicaof('NO', 'ONE'));
     await contest.passes(ttlMs * 1.2);
     expect((await contest.inside())?.name).toBe(holder.name);
     const refusingSince = machineNow();
-    await server.ask((redis) => redis.replicaof('127.0.0.1', 1));
+    await chaos.site.server.ask((redis) => redis.replicaof('127.0.0.1', 1));
     try {
       expect((await contest.loss(holder, refusingSince)).reason).toBe('deadline');
     } finally {
-      await server.ask((redis) => redis.replicaof('NO', 'ONE'));
+      await chaos.site.server.ask((redis) => redis.replicaof('NO', 'ONE'));
     }
     return (await errors('READONLY')) - before;
   });
 
   // The last one, since it changes how the server keeps its data.
-  fault('Redis restarted with AOF', { times: 2 }, async (contest) => {
-    await server.ask((redis) => redis.config('SET', 'appendonly', 'yes', 'appendfsync', 'always'));
+  chaos.fault('Redis restarted with AOF', { times: 2 }, async (contest) => {
+    await chaos.site.server.ask((redis) => redis.config('SET', 'appendonly', 'yes', 'appendfsync', 'always'));
     await eventually(async () => {
-      expect(await server.ask((redis) => redis.info('persistence'))).toMatch(/aof_rewrite_in_progress:0/);
+      expect(await chaos.site.server.ask((redis) => redis.info('persistence'))).toMatch(/aof_rewrite_in_progress:0/);
     });
     const { holder, waiters } = await contest.standstill();
     await contest.nobodyListens();
-    await server.restart({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] });
-    await arena.watch(contest.terms.key);
+    await chaos.site.server.restart({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] });
+    await chaos.arena.watch(contest.terms.key);
     // The lock, and every place in its queue, has survived.
     await contest.passes(ttlMs * 1.2);
     const after = await contest.standstill();

@@ -41,6 +41,18 @@ export class Crew implements AsyncDisposable {
     return [...this.#dead, ...this.#places].flatMap((worker) => worker.complaints);
   }
 
+  /** Who is there at present. */
+  at(place: number): WorkerProcess {
+    const worker = this.#places[place];
+    if (worker === undefined) throw new RangeError(`There is no place ${place}.`);
+    return worker;
+  }
+
+  /** Of whoever is there at present: 0 to 3. */
+  placeOf(worker: WorkerProcess): number {
+    return this.#places.indexOf(worker);
+  }
+
   /** Tells all who live. */
   async all(order: Order): Promise<void> {
     await Promise.all(this.#places.filter(({ alive }) => alive).map((worker) => worker.do(order)));
@@ -65,7 +77,7 @@ export class Crew implements AsyncDisposable {
 
   /** Puts a new process to the place of a dead one, and connects it. */
   async replace(dead: WorkerProcess): Promise<WorkerProcess> {
-    const place = this.#places.indexOf(dead);
+    const place = this.placeOf(dead);
     if (place < 0) throw new Error(`${dead.name} has been replaced already.`);
     this.#dead.push(dead);
     const recruit = this.#recruit();
