@@ -1,106 +1,75 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FaultProxy, RedisServer } from '@redstart/redis-testing';
-import { Arena } from './arena/arena.js';
 import type { Contest } from './arena/contest.js';
-import { Crew } from './arena/crew.js';
-import { testTimeoutMs, underFault } from './arena/under-fault.js';
-import { lockOptions, ttlMs } from './terms.js';
-import type { WorkerProcess } from './worker/worker-process.js';
+import { faultyNetworks } from './arena/sites.js';
+import { describeChaos } from './arena/suite.js';
+import { chaosSeed, seededRandom } from './storm/seed.js';
+import { stormPlan, type Strike } from './storm/storm-plan.js';
+import { ttlMs } from './terms.js';
 
-const faults = 24;
-const stormMs = 4_000;
-const among = <T>(things: readonly T[]): T | undefined => things[Math.floor(Math.random() * things.length)];
+/** Each fault lasts for a time that may or may not be longer than a lease. */
+const scale = { strikes: 24, places: 4, overMs: 4_000, longestMs: ttlMs * 1.5 };
+const seed = chaosSeed();
+const random = seededRandom(seed);
 
-/** What no test with a name has thought of: faults at random moments, to whoever it may be, several at a time. */
-describe('chaos: storm', () => {
-  let server: RedisServer;
-  let crew: Crew;
-  let arena: Arena;
-  let proxies: readonly FaultProxy[];
-  beforeAll(async () => {
-    [server, crew] = await Promise.all([RedisServer.start(), Crew.assemble()]);
-    proxies = await Promise.all(crew.workers.map(() => FaultProxy.start(server)));
-    arena = await Arena.open({
-      crew,
-      targetOf: (place) => ({
-        redis: [{ namespace: 'shop', url: proxies[place]?.url ?? server.url }],
-        lock: lockOptions,
-      }),
-      clients: [server.client()],
-      masters: () => Promise.resolve([server]),
-      serverOf: () => Promise.resolve(server),
-    });
-  }, testTimeoutMs);
-  afterAll(async () => {
-    await arena[Symbol.asyncDispose]();
-    expect(crew.complaints).toEqual([]);
-    await crew[Symbol.asyncDispose]();
-    await Promise.all(proxies.map((proxy) => proxy.stop()));
-    await server.stop();
-  });
-
-  /** Each lasts for a time that may or may not be longer than a lease. */
-  const aWhile = () => sleep(Math.random() * ttlMs * 1.5);
-  const toAWorker: Record<string, (contest: Contest, worker: WorkerProcess) => Promise<unknown>> = {
-    async kill(contest, worker) {
-      await arena.kill(worker);
-      await contest.replace(worker);
-    },
-    async freeze(_contest, worker) {
-      await arena.freeze(worker);
-      await aWhile();
-      await arena.thaw(worker);
-    },
-    stall: (_contest, worker) => arena.stall(worker, Math.random() * ttlMs * 1.5),
-    async reset(_contest, worker) {
-      proxies[crew.workers.indexOf(worker)]?.reset();
-      await aWhile();
-    },
-    async loseAReply(_contest, worker) {
-      const lost = proxies[crew.workers.indexOf(worker)]?.dropReply('EVALSHA', { thenReset: Math.random() < 0.5 });
-      await aWhile();
-      lost?.stop();
-    },
-  };
-  const toTheServer: Record<string, (contest: Contest) => Promise<unknown>> = {
-    async pause() {
-      server.pause();
-      await aWhile();
-      server.resume();
-    },
-    flush: (contest) => contest.forgets('forgot', () => server.flush()),
-    scriptFlush: () => server.ask((redis) => redis.script('FLUSH')),
+/** What no test with a name has thought of: faults at any moment, to whoever it may be, several at a time. */
+describeChaos('storm', faultyNetworks, (chaos) => {
+  const strike = async (contest: Contest, it: Strike): Promise<unknown> => {
+    const { arena, crew } = chaos;
+    const { server, proxyAt } = chaos.site;
+    const forAWhile = () => sleep(it.lastsMs);
+    if (it.place === 'server') {
+      switch (it.fault) {
+        case 'pause':
+          server.pause();
+          await forAWhile();
+          server.resume();
+          return;
+        case 'flush':
+          return contest.forgets('forgot', () => server.flush());
+        case 'script flush':
+          return server.ask((redis) => redis.script('FLUSH'));
+      }
+    }
+    const worker = crew.at(it.place);
+    const proxy = proxyAt(it.place);
+    switch (it.fault) {
+      case 'kill':
+        await arena.kill(worker);
+        return contest.replace(worker);
+      case 'freeze':
+        await arena.freeze(worker);
+        await forAWhile();
+        return arena.thaw(worker);
+      case 'stall':
+        return arena.stall(worker, it.lastsMs);
+      case 'reset':
+        proxy.reset();
+        return forAWhile();
+      case 'lose a reply': {
+        const lost = proxy.dropReply('EVALSHA', { thenReset: it.thenReset });
+        await forAWhile();
+        lost.stop();
+        return;
+      }
+    }
   };
 
-  it(
-    'everything at once',
-    () =>
-      underFault(arena, 'everything at once', { times: 1, terms: { workMs: 100 } }, async (contest) => {
-        await contest.nobodyListens(); // for sure, so that order is judged before and after the storm
-        const doings: Promise<unknown>[] = [];
-        const struck = new Set<number>();
-        let serverStruck = false;
-        for (let fault = 0; fault < faults; fault++) {
-          await sleep((Math.random() * 2 * stormMs) / faults);
-          const place = among(crew.workers.map((_, index) => index).filter((index) => !struck.has(index)));
-          const victim = place === undefined ? undefined : crew.workers[place];
-          if (Math.random() < 0.2 && !serverStruck) {
-            serverStruck = true;
-            const disturb = among(Object.values(toTheServer));
-            doings.push(
-              Promise.resolve(disturb?.(contest)).finally(() => {
-                serverStruck = false;
-              }),
-            );
-          } else if (place !== undefined && victim !== undefined) {
-            struck.add(place);
-            const disturb = among(Object.values(toAWorker));
-            doings.push(Promise.resolve(disturb?.(contest, victim)).finally(() => struck.delete(place)));
-          }
+  const terms = { workMs: 100 };
+  const note = `LOCK_CHAOS_SEED=${seed}`;
+  chaos.fault('everything at once', { times: 1, terms, note }, async (contest) => {
+    await contest.nobodyListens(); // for sure, so that order is judged before and after the storm
+    const plan = stormPlan(random, scale);
+    const startedAt = performance.now();
+    // What strikes one place comes one after the other, should it take longer than planned.
+    const places = new Set(plan.map(({ place }) => place));
+    await Promise.all(
+      [...places].map(async (struck) => {
+        for (const next of plan.filter(({ place }) => place === struck)) {
+          await sleep(Math.max(0, startedAt + next.atMs - performance.now()));
+          await strike(contest, next);
         }
-        await Promise.all(doings);
-        return doings.length;
       }),
-    testTimeoutMs,
-  );
+    );
+    return plan.length;
+  });
 });

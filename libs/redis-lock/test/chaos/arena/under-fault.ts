@@ -13,6 +13,8 @@ export interface FaultPlan {
   /** How often it is injected at least. */
   readonly times: number;
   readonly terms?: Partial<Terms>;
+  /** What one has to know to do it again; said at the beginning and when it does not hold. */
+  readonly note?: string;
 }
 
 /**
@@ -24,9 +26,10 @@ export interface FaultPlan {
 export async function underFault(
   arena: Arena,
   fault: string,
-  { times, terms = {} }: FaultPlan,
+  { times, terms = {}, note }: FaultPlan,
   inject: (contest: Contest) => Promise<number>,
 ): Promise<void> {
+  if (note !== undefined) process.stdout.write(`${fault}: ${note}\n`);
   const contest = await Contest.begin(arena, lockTerms(fault, terms));
   const soakUntil = performance.now() + soakMs;
   const findings: string[] = [];
@@ -45,7 +48,7 @@ export async function underFault(
   }
   findings.unshift(...(await contest.findings()));
   if (findings.length > 0) {
-    const told = findings.slice(0, 20).join('\n');
+    const told = [...findings.slice(0, 20), ...(note === undefined ? [] : [note])].join('\n');
     throw new Error(`${fault}: injected ${injected}, NOT held:\n${told}`, { cause: failure });
   }
   process.stdout.write(`${fault}: injected ${injected}, held\n`);
