@@ -1,4 +1,6 @@
+import { hashSlot } from '@redstart/redis-core';
 import type { RedisLockOptions } from '../../src/index.js';
+import { redisKey } from './redis-key.js';
 import type { Terms } from './worker/orders.js';
 
 /** Short, so that leases end within a test; long enough for a busy machine to renew in time. */
@@ -9,7 +11,24 @@ export const slackMs = 1_500;
 
 export const lockOptions: RedisLockOptions = { claimTtl: claimMs, commandTimeout: 500 };
 
-/** A lock of its own for each fault. */
+/** A lock of its own for each fault, and a companion. */
 export function lockTerms(fault: string, terms: Partial<Terms> = {}): Terms {
-  return { key: fault, ttlMs, waitTimeoutMs: 10_000, workMs: 5, ...terms };
+  return {
+    key: fault,
+    companion: companionOf(fault),
+    ttlMs,
+    waitTimeoutMs: 10_000,
+    workMs: 5,
+    pauseMs: 0,
+    ...terms,
+  };
+}
+
+/** A lock that shares its slot on a Cluster, so that one script can take both. */
+function companionOf(key: string): string {
+  const slot = hashSlot(redisKey(key));
+  for (let number = 1; ; number++) {
+    const candidate = `${key} ${number}`;
+    if (hashSlot(redisKey(candidate)) === slot) return candidate;
+  }
 }

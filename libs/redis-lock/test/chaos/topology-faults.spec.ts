@@ -1,8 +1,8 @@
-import { redisKey } from './arena/arena.js';
 import { namesOf } from './arena/crew.js';
 import { threeMasters, withSentinels } from './arena/sites.js';
 import { describeChaos } from './arena/suite.js';
 import { machineNow } from './checker/log-entry.js';
+import { redisKey } from './redis-key.js';
 
 /** What happens between servers: four processes compete for one lock, and its keys move to another server. */
 describeChaos('Sentinel', withSentinels, (chaos) => {

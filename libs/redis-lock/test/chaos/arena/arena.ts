@@ -2,6 +2,7 @@ import type { Cluster, Redis } from 'ioredis';
 import type { RedisServer } from '@redstart/redis-testing';
 import { pidOf } from '../checker/check-queue.js';
 import { machineNow } from '../checker/log-entry.js';
+import { redisKey } from '../redis-key.js';
 import type { WorkerProcess } from '../worker/worker-process.js';
 import type { Crew, TargetOf } from './crew.js';
 import { QueueMonitor } from './queue-monitor.js';
@@ -112,10 +113,6 @@ export class Arena implements AsyncDisposable {
     }
     return found;
   }
-}
-
-export function redisKey(key: string): string {
-  return `shop:lock:{${key}}`;
 }
 
 /** For a glob pattern. */

@@ -22,7 +22,7 @@ const allowedFailures = ['REDIS_UNAVAILABLE', 'LOCK_TIMEOUT', 'LOCK_LOST'];
 const patience = { within: 15_000, every: 50 };
 
 /**
- * All workers compete for one lock while something goes wrong.
+ * All workers compete for one lock, and sometimes for its companion, while something goes wrong.
  *
  * - *competing*: from `begin`, and after `goOn`: short times inside, at full speed.
  * - *standing still*: after `standstill`: nobody leaves, so who is disturbed is known exactly.
@@ -50,17 +50,23 @@ export class Contest {
     return this.arena.crew.workers.filter(({ alive }) => alive);
   }
 
-  /** What was written since the beginning, about this lock or about none. */
+  /** The lock and its companion. */
+  get #keys(): readonly string[] {
+    return [this.terms.key, this.terms.companion];
+  }
+
+  /** What was written since the beginning, about these locks or about none. */
   async log(): Promise<readonly LogEntry[]> {
     const log = await this.arena.crew.witness.read();
     return log.filter(
-      (entry) => entry.lookedAt >= this.#startedAt && (!('key' in entry) || entry.key === this.terms.key),
+      (entry) => entry.lookedAt >= this.#startedAt && (!('key' in entry) || this.#keys.includes(entry.key)),
     );
   }
 
-  /** From now on, whoever is inside stays there. */
-  async dwell(): Promise<void> {
+  /** From the moment that it resolves with, whoever is inside stays there. */
+  async dwell(): Promise<number> {
     await this.arena.crew.all({ order: 'dwell' });
+    return machineNow();
   }
 
   async goOn(): Promise<void> {
@@ -69,20 +75,21 @@ export class Contest {
 
   /** Somebody is inside and stays there; all that can be known where there is no queue. */
   async someoneDwells(): Promise<WorkerProcess> {
-    await this.dwell();
+    const dwellingSince = await this.dwell();
     return eventually(async () => {
-      const holder = await this.inside();
+      const holder = await this.inside(dwellingSince);
       if (holder === undefined) throw new Error('Nobody is inside.');
       return holder;
     }, patience);
   }
 
   async standstill(): Promise<Standstill> {
-    await this.dwell();
+    const dwellingSince = await this.dwell();
     return eventually(async () => {
-      const holder = await this.inside();
+      const holder = await this.inside(dwellingSince);
       const [line] = await this.arena.linesOf(this.terms.key);
-      if (line === undefined) throw new Error('There is no Redis to look at.');
+      const [beside] = await this.arena.linesOf(this.terms.companion);
+      if (line === undefined || beside === undefined) throw new Error('There is no Redis to look at.');
       const waiters = line.waiters.flatMap((pid) => this.workers.filter((worker) => worker.pid === pid));
       const [first, second, third, ...more] = waiters;
       const all = new Set([holder, ...waiters]).size === this.workers.length && more.length === 0;
@@ -92,9 +99,11 @@ export class Contest {
         first === undefined ||
         second === undefined ||
         third === undefined ||
-        !all
+        !all ||
+        beside.holder !== undefined ||
+        beside.waiters.length > 0
       ) {
-        throw new Error(`There is no standstill: ${JSON.stringify(line)}`);
+        throw new Error(`There is no standstill: ${JSON.stringify({ line, beside })}`);
       }
       return { holder, waiters: [first, second, third] } as const;
     }, patience);
@@ -105,7 +114,7 @@ export class Contest {
     const gone = new Set(workers.map(({ pid }) => pid));
     await eventually(
       async () => {
-        const lines = await this.arena.linesOf(this.terms.key);
+        const lines = (await Promise.all(this.#keys.map((key) => this.arena.linesOf(key)))).flat();
         const pids = lines.flatMap(({ holder, waiters }) => [holder, ...waiters]);
         const left = pids.filter((pid) => pid !== undefined && gone.has(pid));
         if (left.length > 0) throw new Error(`Processes that rest still hold the lock or wait: ${left.join(', ')}`);
@@ -114,10 +123,14 @@ export class Contest {
     );
   }
 
-  /** Who is inside, by its own account. */
-  async inside(): Promise<WorkerProcess | undefined> {
+  /**
+   * Who is inside, by its own account.
+   *
+   * @param since when it has said so at the earliest: what it said before it was told to stay may be followed by its exit
+   */
+  async inside(since = -Infinity): Promise<WorkerProcess | undefined> {
     const last = (await this.#holdEntries()).at(-1);
-    if (last === undefined || last.what === 'exit' || last.what === 'lost') return undefined;
+    if (last === undefined || last.what === 'exit' || last.what === 'lost' || last.lookedAt <= since) return undefined;
     return this.workers.find(({ name }) => name === last.worker);
   }
 
@@ -162,12 +175,13 @@ export class Contest {
 
   /** From here on nobody may be passed over. */
   async everyoneListens(): Promise<void> {
-    const { arena, terms } = this;
+    const { arena } = this;
     if (arena.monitor === undefined) return;
     const pids = this.workers.map(({ pid }) => pid);
     await eventually(async () => {
-      const listeners = await arena.listenersTo(terms.key);
-      if (!pids.every((pid) => listeners.includes(pid))) throw new Error('Not everybody listens.');
+      const listeners = await Promise.all(this.#keys.map((key) => arena.listenersTo(key)));
+      const deaf = pids.filter((pid) => !listeners.every((pidsOfKey) => pidsOfKey.includes(pid)));
+      if (deaf.length > 0) throw new Error(`Not everybody listens: not ${deaf.join(', ')}`);
     }, patience);
     await arena.monitor.tell('hears', pids);
   }
@@ -216,8 +230,11 @@ export class Contest {
   async findings(): Promise<string[]> {
     const { crew, monitor } = this.arena;
     await monitor?.upToDate();
+    const log = await this.log();
+    const paired = log.some((entry) => entry.what === 'enter' && entry.key === this.terms.companion);
     return [
-      ...checkLog(await this.log(), { allowedFailures }),
+      ...(paired ? [] : ['nobody was ever inside the companion']),
+      ...checkLog(log, { allowedFailures }),
       ...checkQueue(monitor?.history.splice(0) ?? []),
       ...(await this.arena.keysWithoutTtl()).map((key) => `${key} has no TTL`),
       ...crew.complaints,
@@ -226,6 +243,8 @@ export class Contest {
 
   async #holdEntries(): Promise<HoldEntry[]> {
     const log = await this.log();
-    return log.filter((entry): entry is HoldEntry => 'hold' in entry).sort((a, b) => a.lookedAt - b.lookedAt);
+    return log
+      .filter((entry): entry is HoldEntry => 'hold' in entry && entry.key === this.terms.key)
+      .sort((a, b) => a.lookedAt - b.lookedAt);
   }
 }

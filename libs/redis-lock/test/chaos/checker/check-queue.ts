@@ -25,6 +25,8 @@ export function checkQueue(history: readonly QueueEvent[]): string[] {
   let overtaken = new Map<string, readonly string[]>();
   let caller: readonly string[] = [];
   const queueOf = (key: string) => queues.get(key) ?? [];
+  /** One script may act for several owners, in whatever form it is told of them. */
+  const calls = (owner: string) => caller.some((argument) => argument.includes(owner));
   const hears = (owner: string) => hearing.has(pidOf(owner));
 
   for (const event of history) {
@@ -58,7 +60,7 @@ export function checkQueue(history: readonly QueueEvent[]): string[] {
         }
         overtaken.set(event.owner, queue.slice(0, place));
         queues.set(event.key, queue.toSpliced(place, 1));
-        if (!offered.has(event.owner) && !caller.includes(event.owner) && hears(event.owner)) {
+        if (!offered.has(event.owner) && !calls(event.owner) && hears(event.owner)) {
           findings.push(`${event.owner} was dropped from the queue of ${event.key}, although it listens`);
         }
         break;

@@ -1,27 +1,29 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RedstartError } from '@redstart/redis-core';
 import type { Lock, LockService } from '../../../src/index.js';
-import { machineNow, type HoldSaid } from '../checker/log-entry.js';
 import type { Witness } from '../witness.js';
 import { Gate } from './gate.js';
 import type { Terms } from './orders.js';
+import { Stay } from './stay.js';
 
-const lookEveryMs = 100;
 /** How often this process has been inside, in whatever contest: so that each hold has a name of its own. */
 let holds = 0;
+/** In so many of its rounds a worker asks for both locks at once. */
+const shareOfPairs = 0.5;
 
 /**
- * One worker's part in the competition for one lock: waits for it, enters, works, leaves, and again.
+ * One worker's part in the competition for a lock: waits for it, enters, works, leaves, and again. In half of its rounds it asks for the companion of that lock in the same tick:
+ * so what a process merges into one call is merged here, and each of the two locks has to hold by itself.
  *
  * - *competing*: each time inside is short.
- * - *dwelling*: whoever is inside stays there, until it is told to let go or has lost the lock.
+ * - *dwelling*: whoever is inside stays there, until it is told to let go or has lost the lock. In the companion nobody dwells.
  * - *resting*: for good. It waits no longer and holds nothing.
  */
 export class Contender {
   readonly #resting = new AbortController();
   readonly #mayLeave = new Gate();
+  readonly #stays = new Set<Stay>();
   readonly #ended: Promise<void>;
-  #look: (() => void) | undefined;
 
   constructor(
     private readonly name: string,
@@ -42,9 +44,9 @@ export class Contender {
     this.#mayLeave.open();
   }
 
-  /** Looks at once whether the lock is held, and says so: before any timer or reply. */
+  /** Looks at once whether its locks are held, and says so: before any timer or reply. */
   look(): void {
-    this.#look?.();
+    for (const stay of this.#stays) stay.look();
   }
 
   async rest(): Promise<void> {
@@ -54,66 +56,45 @@ export class Contender {
   }
 
   async #compete(): Promise<void> {
-    const { key, ttlMs, waitTimeoutMs } = this.terms;
-    const { signal } = this.#resting;
-    while (!signal.aborted) {
-      try {
-        const options = { ttl: ttlMs, waitTimeout: waitTimeoutMs, signal };
-        await this.locks.withLock(key, options, (lock) => this.#inside(lock));
-      } catch (error) {
-        if (error === signal.reason) return;
-        await this.#tell(error);
-        await sleep(20 + Math.random() * 30);
-      }
+    const { key, companion, workMs, pauseMs } = this.terms;
+    while (!this.#resting.signal.aborted) {
+      // The same for both, so that two that are granted by one answer are left in one tick as well.
+      const forMs = Math.random() * workMs;
+      const rounds = [this.#hold(key, () => sleep(forMs).then(() => this.#mayLeave.opened()))];
+      if (Math.random() < shareOfPairs) rounds.push(this.#hold(companion, () => sleep(forMs)));
+      await Promise.all(rounds);
+      if (pauseMs > 0) await sleep(Math.random() * pauseMs);
     }
   }
 
-  async #inside(lock: Lock): Promise<void> {
-    holds += 1;
-    const { key, ttlMs, workMs } = this.terms;
-    const facts = { worker: this.name, key, hold: `${this.name}#${holds}`, fence: lock.fencingToken, ttlMs };
-    let heldUntil = 0;
-    let written = Promise.resolve();
-    const say = (what: HoldSaid['what'], reason?: string) => {
-      const lookedAt = machineNow();
-      heldUntil = lookedAt + lock.remainingMs;
-      const said = { what, ...facts, heldUntil, ...(reason !== undefined && { reason }) };
-      written = Promise.all([written, this.witness.say(said, lookedAt)]).then(() => undefined);
-    };
-    const lost = new Gate();
-    const onLoss = () => {
-      say('lost', reasonOf(lock));
-      lost.open();
-    };
-    lock.signal.addEventListener('abort', onLoss, { once: true });
-    if (lock.isHeld) say('enter');
-    await written;
-
-    this.#look = () => {
-      if (lock.isHeld) say('still'); // otherwise the signal has just aborted
-    };
-    // Never looks after the end of the last known lease: that the lock is lost then is to be told by the lock, not found out by asking.
-    const watch = setInterval(() => {
-      if (machineNow() < heldUntil) this.#look?.();
-    }, lookEveryMs);
-    await Promise.race([sleep(Math.random() * workMs).then(() => this.#mayLeave.opened()), lost.opened()]);
-    clearInterval(watch);
-    this.#look = undefined;
-
-    if (lock.isHeld) say('exit');
-    await written;
-    lock.signal.removeEventListener('abort', onLoss);
+  async #hold(key: string, work: () => Promise<unknown>): Promise<void> {
+    const { ttlMs, waitTimeoutMs } = this.terms;
+    const { signal } = this.#resting;
+    try {
+      const options = { ttl: ttlMs, waitTimeout: waitTimeoutMs, signal };
+      await this.locks.withLock(key, options, (lock) => this.#stay(key, lock, work));
+    } catch (error) {
+      if (error === signal.reason) return;
+      await this.#tell(key, error);
+      await sleep(20 + Math.random() * 30);
+    }
   }
 
-  async #tell(error: unknown): Promise<void> {
+  async #stay(key: string, lock: Lock, work: () => Promise<unknown>): Promise<void> {
+    holds += 1;
+    const hold = `${this.name}#${holds}`;
+    const facts = { worker: this.name, key, hold, fence: lock.fencingToken, ttlMs: this.terms.ttlMs };
+    const stay = new Stay(lock, facts, this.witness);
+    this.#stays.add(stay);
+    await stay.begin();
+    await Promise.race([work(), stay.lost()]);
+    await stay.end();
+    this.#stays.delete(stay);
+  }
+
+  async #tell(key: string, error: unknown): Promise<void> {
     const code = error instanceof RedstartError ? error.code : 'UNEXPECTED';
     const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    const said = { what: 'failed', worker: this.name, key: this.terms.key, code, message } as const;
-    await this.witness.say(said);
+    await this.witness.say({ what: 'failed', worker: this.name, key, code, message });
   }
-}
-
-function reasonOf({ signal }: Lock): string {
-  const reason: unknown = signal.reason;
-  return reason instanceof Error && 'reason' in reason ? String(reason.reason) : String(reason);
 }

@@ -9,11 +9,16 @@ export interface LockTarget {
 
 /** How a worker competes. */
 export interface Terms {
+  /** The lock that all compete for. */
   readonly key: string;
+  /** Another one, which is asked for together with it in some rounds. */
+  readonly companion: string;
   readonly ttlMs: number;
   readonly waitTimeoutMs: number;
   /** The longest time that it stays inside, while it does not dwell. */
   readonly workMs: number;
+  /** The longest time between two rounds. */
+  readonly pauseMs: number;
 }
 
 /** What a spec may tell a worker to do; it answers when that is done. */
