@@ -85,6 +85,29 @@ describe('faults of a lock over three nodes', () => {
     await eventually(async () => (await far.host.locks.acquire('order:42')).release());
   });
 
+  it('majority that fails, and somebody has it at the node that is left: an outage, and no lock to wait for', async () => {
+    await using far = await behindProxies(nodes);
+    const full = nodes.servers.slice(1);
+    const limit = (maxmemory: string) =>
+      Promise.all(full.map((server) => server.ask((redis) => redis.config('SET', 'maxmemory', maxmemory))));
+    await nodes.servers[0]?.ask((redis) => redis.set(key, stranger, 'PX', 60_000));
+    await limit('1');
+    // The node that is left answers first, and one failure more decides each round: that the third fails as well comes to light later.
+    const slow = [far.proxies.at(1).latency(150), far.proxies.at(2).latency(250)];
+    try {
+      const error = await failureOf(far.host.locks.acquire('order:42', { waitTimeout: '15s' }));
+      if (!(error instanceof LockQuorumError)) throw error;
+      expect(Object.keys(error.causes).sort()).toEqual(['lock-a', 'lock-b', 'lock-c']);
+      expect(error.causes['lock-c']).toContain('OOM');
+      for (const { injected } of slow) expect(injected).toBeGreaterThan(0);
+    } finally {
+      await limit('0');
+    }
+    await eventually(async () => {
+      expect(await nodes.get(key)).toEqual([stranger, null, null]);
+    });
+  });
+
   it('majority down while it is held: the signal aborts before the lease can lapse, and withLock rejects', async () => {
     await using far = await behindProxies(nodes);
     const holding = deferred();

@@ -119,14 +119,24 @@ export class QuorumMutexes implements Mutexes {
       void lease.giveUp();
       if (taken.held !== undefined) attempt.story.contended();
       fence = taken.fence;
-      silentRounds = taken.late || taken.poll.unreachable ? silentRounds + 1 : 0;
-      const again = silentRounds === 1 && (attempt.waitUntil > -Infinity || isUncertain(taken));
-      if (silentRounds > 0 && !again) throw quorumError(caller.key, taken.poll, this.runtime.nodes.length, taken.late);
+      const silent = taken.late || taken.poll.unreachable;
       const leftMs = attempt.waitUntil - this.runtime.clock.now();
-      if (silentRounds === 0 && leftMs <= 0) return refused(taken, caller.key);
-      if (silentRounds === 0 && this.#refusal !== undefined) throw this.#refusal(caller);
-      await caller.sleep(Math.min(fullJitter(round), silentRounds === 0 ? leftMs : Infinity));
+      if (silent) {
+        silentRounds += 1;
+        const again = silentRounds === 1 && (attempt.waitUntil > -Infinity || isUncertain(taken));
+        if (!again) throw quorumError(caller.key, taken.poll, this.runtime.nodes.length, taken.late);
+      } else {
+        if (leftMs <= 0) return refused(taken, caller.key);
+        if (this.#refusal !== undefined) throw this.#refusal(caller);
+      }
+      await caller.sleep(Math.min(fullJitter(round), silent ? Infinity : leftMs));
       caller.throwIfStopped();
+      if (silent) continue;
+      // Somebody was in the way at one node, and that decided it; but the others may be down, which their votes have told since.
+      const hindsight = taken.poll.byNow();
+      if (hindsight.denied) silentRounds = 0;
+      if (hindsight.unreachable) silentRounds += 1;
+      if (silentRounds > 1) throw quorumError(caller.key, hindsight, this.runtime.nodes.length);
     }
   }
 

@@ -34,6 +34,8 @@ export interface Poll {
   readonly denied: boolean;
   /** More nodes failed than a quorum can do without. */
   readonly unreachable: boolean;
+  /** The same with the votes that have come in since: the verdict stands, but they may tell why. */
+  byNow(): Poll;
 }
 
 /** Settles as soon as the verdict is clear, and never rejects: it does not wait for nodes that no longer matter. */
@@ -42,12 +44,19 @@ export function poll(votes: readonly Vote[]): Promise<Poll> {
   return new Promise<Poll>((resolve) => {
     const refusals: Refusal[] = [];
     let votesFor = 0;
+    const known = (verdict: Poll['verdict']): Poll => {
+      const failed = refusals.filter((refusal) => refusal.failed).length;
+      return {
+        verdict,
+        refusals: [...refusals],
+        denied: refusals.length - failed > spare,
+        unreachable: failed > spare,
+        byNow: () => known(verdict),
+      };
+    };
     const count = () => {
       const verdict = verdictOf(votes.length, votesFor, refusals.length);
-      if (verdict === 'open') return;
-      const failed = refusals.filter((refusal) => refusal.failed).length;
-      const denied = refusals.length - failed > spare;
-      resolve({ verdict, refusals: [...refusals], denied, unreachable: failed > spare });
+      if (verdict !== 'open') resolve(known(verdict));
     };
     for (const { node, cast } of votes) {
       cast.then(
