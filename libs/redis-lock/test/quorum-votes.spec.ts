@@ -1,5 +1,7 @@
+import { eventually } from '@redstart/redis-testing';
 import fc from 'fast-check';
 import { poll, quorumOf, verdictOf, type Poll } from '../src/quorum/votes.js';
+import { deferred } from './support.js';
 
 const ballots = fc.array(fc.constantFrom('yes', 'no', 'error'), { minLength: 1, maxLength: 9 });
 type Ballot = 'yes' | 'no' | 'error';
@@ -79,5 +81,19 @@ describe('the votes of a quorum', () => {
       [await poll([yes, silent, no, no]), { verdict: 'impossible', denied: true }],
     ];
     for (const [result, expected] of verdicts) expect(result).toMatchObject(expected);
+  });
+
+  it('tell afterwards what came behind the verdict, which stands', async () => {
+    const late = deferred();
+    const result = await poll([
+      { node: 'no', cast: Promise.resolve(false) },
+      { node: 'down', cast: Promise.reject(new Error('down')) },
+      { node: 'late', cast: late.promise.then(() => Promise.reject(new Error('down, too'))) },
+    ]);
+    expect(result.byNow()).toMatchObject({ verdict: 'impossible', denied: false, unreachable: false });
+    late.resolve();
+    await eventually(() => result.byNow().unreachable);
+    expect(result.byNow().refusals.map(({ node }) => node)).toEqual(['no', 'down', 'late']);
+    expect(result).toMatchObject({ unreachable: false, refusals: [{ node: 'no' }, { node: 'down' }] });
   });
 });

@@ -11,6 +11,12 @@ export const slackMs = 1_500;
 
 export const lockOptions: RedisLockOptions = { claimTtl: claimMs, commandTimeout: 500 };
 
+/**
+ * At a quorum no command may take longer than a quarter of the lease. Nobody queues there, so whoever has just left would be the first to come again; for the pause, another one is.
+ */
+export const quorumTerms = { ttlMs: 2_000, pauseMs: 60 } as const satisfies Partial<Terms>;
+export const quorumOptions: RedisLockOptions = { commandTimeout: 500, restartDelay: quorumTerms.ttlMs };
+
 /** A lock of its own for each fault, and a companion. */
 export function lockTerms(fault: string, terms: Partial<Terms> = {}): Terms {
   return {

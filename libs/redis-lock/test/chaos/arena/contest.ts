@@ -16,7 +16,7 @@ export interface Standstill {
 }
 
 /** An outage and a full lock are no faults of a lock. */
-const allowedFailures = ['REDIS_UNAVAILABLE', 'LOCK_TIMEOUT', 'LOCK_LOST'];
+const allowedFailures = ['REDIS_UNAVAILABLE', 'LOCK_QUORUM', 'LOCK_TIMEOUT', 'LOCK_LOST'];
 
 /** How long everything that is disturbed may take to come to order again, on a busy machine. */
 const patience = { within: 15_000, every: 50 };
@@ -235,10 +235,16 @@ export class Contest {
     return [
       ...(paired ? [] : ['nobody was ever inside the companion']),
       ...checkLog(log, { allowedFailures }),
-      ...checkQueue(monitor?.history.splice(0) ?? []),
+      ...(monitor === undefined ? await this.#queues() : checkQueue(monitor.history.splice(0))),
       ...(await this.arena.keysWithoutTtl()).map((key) => `${key} has no TTL`),
       ...crew.complaints,
     ];
+  }
+
+  /** Where several servers have to agree no order is promised: nobody may queue at any of them. */
+  async #queues(): Promise<string[]> {
+    const lines = (await Promise.all(this.#keys.map((key) => this.arena.linesOf(key)))).flat();
+    return lines.flatMap(({ waiters }) => waiters.map((pid) => `process ${pid} queues where no order is promised`));
   }
 
   async #holdEntries(): Promise<HoldEntry[]> {

@@ -1,6 +1,6 @@
 import { FaultProxy, RedisCluster, RedisSentinel, RedisServer } from '@redstart/redis-testing';
 import type { RedisLockOptions } from '../../../src/index.js';
-import { lockOptions } from '../terms.js';
+import { lockOptions, quorumOptions } from '../terms.js';
 import type { ArenaOptions } from './arena.js';
 
 /** The Redis that is put under fault, whatever it consists of. */
@@ -90,6 +90,34 @@ export async function threeMasters(): Promise<ClusterSite> {
       serverOf: (key: string) => cluster.nodeOf(key),
     },
     [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose](),
+  };
+}
+
+export interface QuorumSite extends Site {
+  readonly nodes: readonly RedisServer[];
+}
+
+/** Three independent servers, of which two have to agree. */
+export async function threeNodes(): Promise<QuorumSite> {
+  const names = ['lock-a', 'lock-b', 'lock-c'];
+  const nodes = await Promise.all(names.map(() => RedisServer.start()));
+  const redis = nodes.map(({ url }, index) => ({
+    name: names[index] ?? '',
+    namespace: 'shop',
+    url,
+    startup: 'lazy' as const, // a recruit comes although a node is down
+  }));
+  return {
+    nodes,
+    arena: {
+      targetOf: () => ({ redis, lock: { ...quorumOptions, nodes: names } }),
+      // Back at once, however long a node was down.
+      clients: nodes.map((node) => node.client({ retryStrategy: () => 50 })),
+      masters: () => Promise.resolve(nodes),
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all(nodes.map((node) => node.stop()));
+    },
   };
 }
 
