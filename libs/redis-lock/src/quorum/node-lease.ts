@@ -1,6 +1,7 @@
 import { RedisUnavailableError } from '@redstart/redis-core';
 import type { LockKeys } from '../keys.js';
 import type { LockRuntime } from '../lock-runtime.js';
+import type { NodeRefusals } from './node-refusals.js';
 import { quorumAcquire, type NodeReply } from './scripts/quorum-acquire.js';
 import { quorumFence } from './scripts/quorum-fence.js';
 import { quorumRelease } from './scripts/quorum-release.js';
@@ -21,6 +22,7 @@ export class NodeLease {
     private readonly node: LockRuntime,
     private readonly locks: readonly LockKeys[],
     private readonly owner: string,
+    private readonly refusals: NodeRefusals,
   ) {
     this.name = node.connection.name;
   }
@@ -30,21 +32,22 @@ export class NodeLease {
    * @throws RedisUnavailableError when the node can't be reached, or has lost its memory and takes no part yet
    */
   acquire(ttlMs: number, fence: number): Promise<NodeReply> {
-    const answer = this.#acquire(ttlMs, fence);
+    const answer = this.#told(this.#acquire(ttlMs, fence));
     this.#acquiring = Promise.allSettled([this.#acquiring, answer]);
     return answer;
   }
 
   /** Makes the node remember the fencing token, if the owner is still there. */
   remember(fence: number, ttlMs: number): Promise<boolean> {
-    return quorumFence(this.node, this.locks, this.owner, ttlMs, fence);
+    return this.#told(quorumFence(this.node, this.locks, this.owner, ttlMs, fence));
   }
 
   /** Sent before this returns, so that the extensions of a process leave together. */
   async extend(ttlMs: number): Promise<boolean> {
-    const extended = await Promise.all(
-      this.locks.map(({ holder }) => this.node.extensions.extend({ key: holder, owner: this.owner, ttlMs })),
+    const extensions = this.locks.map(({ holder }) =>
+      this.node.extensions.extend({ key: holder, owner: this.owner, ttlMs }),
     );
+    const extended = await this.#told(Promise.all(extensions));
     return !extended.includes(false);
   }
 
@@ -52,7 +55,7 @@ export class NodeLease {
   async release(keepMs: () => number, ttlMs: number): Promise<boolean> {
     await this.#acquiring;
     if (this.#absent) return false;
-    const released = await quorumRelease(this.node, this.locks, this.owner, ttlMs, keepMs());
+    const released = await this.#told(quorumRelease(this.node, this.locks, this.owner, ttlMs, keepMs()));
     this.#absent = true;
     return released;
   }
@@ -68,6 +71,15 @@ export class NodeLease {
       return reply;
     } catch (error) {
       if (error instanceof RedisUnavailableError && error.outcome === 'not-executed') this.#absent = wasAbsent;
+      throw error;
+    }
+  }
+
+  async #told<T>(answer: Promise<T>): Promise<T> {
+    try {
+      return await answer;
+    } catch (error) {
+      this.refusals.tell(this.name, this.locks[0]?.holder ?? '', error);
       throw error;
     }
   }

@@ -13,10 +13,12 @@ export function quorumError(
   return new LockQuorumError(key, { needed: quorumOf(nodes), nodes, late, causes });
 }
 
-/** The messages of our own errors hold no secrets; what others say is not repeated. */
 function reasonOf(refusal: Refusal): string {
-  if (!refusal.failed) return 'somebody else has it there, or it is gone.';
-  const { error } = refusal;
+  return refusal.failed ? causeOf(refusal.error) : 'somebody else has it there, or it is gone.';
+}
+
+/** The messages of our own errors hold no secrets; what others say is not repeated. */
+export function causeOf(error: unknown): string {
   if (error instanceof RedstartError) return error.message;
   return error instanceof Error ? error.name : 'an unknown failure';
 }

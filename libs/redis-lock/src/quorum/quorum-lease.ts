@@ -5,6 +5,7 @@ import type { LockLossReason } from '../lock.errors.js';
 import type { LockRuntime } from '../lock-runtime.js';
 import { fullJitter } from './full-jitter.js';
 import { NodeLease } from './node-lease.js';
+import { mayPass, type NodeRefusals } from './node-refusals.js';
 import { quorumError } from './quorum-error.js';
 import { poll, type Poll, type Vote } from './votes.js';
 
@@ -49,10 +50,10 @@ export class QuorumLease implements Lease {
   #outvoted = false;
   #held: { readonly key: string; readonly holder: string | undefined } | undefined;
 
-  constructor(runtime: LockRuntime, locks: readonly LockKeys[], owner: string) {
+  constructor(runtime: LockRuntime, locks: readonly LockKeys[], owner: string, refusals: NodeRefusals) {
     this.#runtime = runtime;
     this.#locks = locks;
-    this.#nodes = runtime.nodes.map((node) => new NodeLease(node, locks, owner));
+    this.#nodes = runtime.nodes.map((node) => new NodeLease(node, locks, owner, refusals));
     this.key = locks[0]?.holder ?? '';
   }
 
@@ -161,15 +162,14 @@ export class QuorumLease implements Lease {
     });
   }
 
-  /** Each node as soon as its own vote is known, since nobody waits for the last ones. */
+  /** Each node as soon as its own vote is known, since nobody waits for the last ones. One that refuses for good is asked again by the next renewal, and not before. */
   #joinMissing(votes: readonly Vote[]): void {
     this.#nodes.forEach((node, index) => {
       const vote = votes[index]?.cast ?? Promise.resolve(false);
-      void vote
-        .catch(() => false)
-        .then(async (isThere) => {
-          if (!isThere) await this.#join(node);
-        });
+      const isMissing = vote.then((isThere) => !isThere, mayPass);
+      void isMissing.then(async (missing) => {
+        if (missing) await this.#join(node);
+      });
     });
   }
 
@@ -178,9 +178,10 @@ export class QuorumLease implements Lease {
     if (this.#joining.has(node)) return;
     this.#joining.add(node);
     for (let attempt = 1; this.#validMs > 0; attempt++) {
-      // A failure is a reason to try again: the node is down, or busy.
-      const reply = await node.acquire(Math.ceil(this.#validMs), this.#fence).catch(() => undefined);
-      if (reply?.acquired === true) break;
+      const again = await node
+        .acquire(Math.ceil(this.#validMs), this.#fence)
+        .then(({ acquired }) => !acquired, mayPass);
+      if (!again) break;
       await this.#pause(fullJitter(attempt, this.#ttlMs / 3));
     }
     this.#joining.delete(node);

@@ -12,6 +12,7 @@ import { forceRelease } from '../scripts/force-release.js';
 import { inspect, type InspectReply } from '../scripts/inspect.js';
 import { Waiter } from '../waiting/waiter.js';
 import { fullJitter } from './full-jitter.js';
+import { mayPass, NodeRefusals } from './node-refusals.js';
 import { quorumError } from './quorum-error.js';
 import { QuorumLease, type Round } from './quorum-lease.js';
 import { poll, quorumOf } from './votes.js';
@@ -26,10 +27,13 @@ type Lost = Extract<Round, { won: false }>;
 export class QuorumMutexes implements Mutexes {
   /** All calls on their way to a lock. */
   readonly #callers = new Set<Waiter>();
+  readonly #refusals: NodeRefusals;
   #refusal: ((waiter: { readonly key: string }) => Error) | undefined;
   #onLeave: (() => void) | undefined;
 
-  constructor(private readonly runtime: LockRuntime) {}
+  constructor(private readonly runtime: LockRuntime) {
+    this.#refusals = new NodeRefusals(runtime.clock);
+  }
 
   async acquire(locks: readonly LockKeys[], call: ResolvedLockCall): Promise<AcquireOutcome<HeldLock>> {
     const sorted = inOrder(locks);
@@ -113,7 +117,7 @@ export class QuorumMutexes implements Mutexes {
     let silentRounds = 0;
     for (let round = 1; ; round++) {
       const owner = ownerOfRound(attempt.token, this.runtime.mailbox, call.label, round);
-      const lease = new QuorumLease(this.runtime, locks, owner);
+      const lease = new QuorumLease(this.runtime, locks, owner, this.#refusals);
       const taken = await lease.take(call.ttlMs, fence);
       if (taken.won) return { lock: this.#hold(lease, locks, attempt, call, taken) };
       void lease.giveUp();
@@ -123,7 +127,9 @@ export class QuorumMutexes implements Mutexes {
       const leftMs = attempt.waitUntil - this.runtime.clock.now();
       if (silent) {
         silentRounds += 1;
-        const again = silentRounds === 1 && (attempt.waitUntil > -Infinity || isUncertain(taken));
+        const worthwhile =
+          attempt.waitUntil > -Infinity ? !isFinal(taken, this.runtime.nodes.length) : isUncertain(taken);
+        const again = silentRounds === 1 && worthwhile;
         if (!again) throw quorumError(caller.key, taken.poll, this.runtime.nodes.length, taken.late);
       } else {
         if (leftMs <= 0) return refused(taken, caller.key);
@@ -170,8 +176,14 @@ function refused({ held }: Lost, key: string): AcquireOutcome<HeldLock> {
 
 /** Whether any of it may have been carried out, or a broken connection may be all there was. */
 function isUncertain({ late, poll: { refusals } }: Lost): boolean {
-  const unsent = (error: unknown) => error instanceof RedisUnavailableError && error.outcome === 'not-executed';
-  return late || refusals.some((refusal) => refusal.failed && !unsent(refusal.error));
+  const isUnknown = (error: unknown) => error instanceof RedisUnavailableError && error.outcome === 'unknown';
+  return late || refusals.some((refusal) => refusal.failed && isUnknown(refusal.error));
+}
+
+/** Whether so many nodes refuse for good that there is no quorum without them. */
+function isFinal({ poll: { refusals } }: Lost, nodes: number): boolean {
+  const final = refusals.filter((refusal) => refusal.failed && !mayPass(refusal.error));
+  return final.length > nodes - quorumOf(nodes);
 }
 
 function count(found: readonly InspectReply[], owner: string): number {
