@@ -77,14 +77,17 @@ describe('a node that refuses a lock for good', () => {
     },
   );
 
-  it('is told of when a lock is lost by it', async () => {
+  it('is told of while a lock is held that will be lost by it', async () => {
     await using far = await behindProxies(nodes);
-    const lock = await far.host.locks.acquire('order:42', { ttl: '1s', autoExtend: true });
+    const lock = await far.host.locks.acquire('order:42', { ttl: '3s', autoExtend: true });
     const { signal } = lock;
     await permit(false, 0, 1);
+    await eventually(() => {
+      for (const node of ['lock-a', 'lock-b']) expect(told(node)).toEqual([expect.stringContaining('NOPERM')]);
+    });
+    expect(lock.isHeld).toBe(true);
     await eventually(() => signal.aborted);
     expect(signal.reason).toMatchObject({ code: 'LOCK_LOST', reason: 'quorum' });
-    for (const node of ['lock-a', 'lock-b']) expect(told(node)).toEqual([expect.stringContaining('NOPERM')]);
     await permit(true, 0, 1);
   });
 });
