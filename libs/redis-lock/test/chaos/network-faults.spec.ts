@@ -2,7 +2,7 @@ import { eventually, type FaultProxy } from '@redstart/redis-testing';
 import { faultyNetworks } from './arena/sites.js';
 import { describeChaos } from './arena/suite.js';
 import { machineNow } from './checker/log-entry.js';
-import { slackMs, ttlMs } from './terms.js';
+import { slackMs, sturdy } from './terms.js';
 import type { WorkerProcess } from './worker/worker-process.js';
 
 /** What happens between processes and their server: each of the four has a faulty network of its own. */
@@ -53,22 +53,22 @@ describeChaos('network', faultyNetworks, (chaos) => {
     return lost.injected;
   });
 
-  chaos.fault('lost reply of a renewal', { times: 2 }, async (contest) => {
+  chaos.fault('lost reply of a renewal', { times: 2, terms: sturdy }, async (contest) => {
     const { holder } = await contest.standstill();
     const lost = loseNextReply(holder); // It sends nothing else while it dwells.
     await eventually(() => lost.injected === 1);
-    await contest.passes(ttlMs * 1.2);
+    await contest.passes(sturdy.ttlMs * 1.2);
     expect((await contest.standstill()).holder.name).toBe(holder.name);
     expect((await contest.log()).some((entry) => entry.what === 'lost')).toBe(false);
     return lost.injected;
   });
 
-  chaos.fault('connection reset', { times: 3 }, async (contest) => {
+  chaos.fault('connection reset', { times: 2, terms: sturdy }, async (contest) => {
     const { holder } = await contest.standstill();
     await contest.nobodyListens();
     const idle = chaos.site.proxies.reduce((sum, proxy) => sum + proxy.reset().injected, 0);
     // Past the lease: whoever holds the lock has found its way back to renew it.
-    await contest.passes(ttlMs * 1.2);
+    await contest.passes(sturdy.ttlMs * 1.2);
     expect((await contest.standstill()).holder.name).toBe(holder.name);
     await contest.goOn();
     await contest.everyoneEnters();

@@ -3,7 +3,7 @@ import { namesOf } from './arena/crew.js';
 import { oneServer } from './arena/sites.js';
 import { describeChaos } from './arena/suite.js';
 import { machineNow } from './checker/log-entry.js';
-import { lockOptions, slackMs, ttlMs } from './terms.js';
+import { lockOptions, slackMs, sturdy, ttlMs } from './terms.js';
 
 /** A renewal may hang for longer than the lease: that the lock is lost is not told by its failure. */
 const patientServer = () => oneServer({ ...lockOptions, commandTimeout: ttlMs * 3 });
@@ -42,7 +42,7 @@ describeChaos('server', patientServer, (chaos) => {
     return 1;
   });
 
-  chaos.fault('FLUSHALL', { times: 2 }, async (contest) => {
+  chaos.fault('FLUSHALL', { times: 2, terms: sturdy }, async (contest) => {
     const { holder, waiters } = await contest.standstill();
     const newcomer = waiters[2];
     await newcomer.do({ order: 'rest' });
@@ -53,7 +53,7 @@ describeChaos('server', patientServer, (chaos) => {
     // By its next renewal, well before the lease could have told; and that renews nothing which is another one's by now.
     const { reason, lookedAt } = await contest.loss(holder, flushedAt);
     expect(reason).toBe('taken');
-    expect(lookedAt - flushedAt).toBeLessThan(ttlMs);
+    expect(lookedAt - flushedAt).toBeLessThan(sturdy.ttlMs);
     expect((await contest.standstill()).holder.name).toBe(newcomer.name);
     return 1;
   });
@@ -66,7 +66,7 @@ describeChaos('server', patientServer, (chaos) => {
   });
 
   // So long a lease that a release is told from a lock that lapses.
-  chaos.fault('OOM under noeviction', { times: 1, terms: { ttlMs: 3_000 } }, async (contest) => {
+  chaos.fault('OOM under noeviction', { times: 1, terms: sturdy }, async (contest) => {
     const { holder, waiters } = await contest.standstill();
     const before = await errors('OOM');
     const configure = (maxmemory: string) =>
@@ -89,14 +89,14 @@ describeChaos('server', patientServer, (chaos) => {
     return (await errors('OOM')) - before;
   });
 
-  chaos.fault('READONLY', { times: 2 }, async (contest) => {
+  chaos.fault('READONLY', { times: 1, terms: sturdy }, async (contest) => {
     const { holder } = await contest.standstill();
     const before = await errors('READONLY');
     // A replica of nobody keeps what it has, and refuses to change it.
     await chaos.site.server.ask((redis) => redis.replicaof('127.0.0.1', 1));
     await eventually(async () => (await errors('READONLY')) > before);
     await chaos.site.server.ask((redis) => redis.replicaof('NO', 'ONE'));
-    await contest.passes(ttlMs * 1.2);
+    await contest.passes(sturdy.ttlMs * 1.2);
     expect((await contest.inside())?.name).toBe(holder.name);
     const refusingSince = machineNow();
     await chaos.site.server.ask((redis) => redis.replicaof('127.0.0.1', 1));
@@ -109,7 +109,7 @@ describeChaos('server', patientServer, (chaos) => {
   });
 
   // The last one, since it changes how the server keeps its data.
-  chaos.fault('Redis restarted with AOF', { times: 2 }, async (contest) => {
+  chaos.fault('Redis restarted with AOF', { times: 2, terms: sturdy }, async (contest) => {
     await chaos.site.server.ask((redis) => redis.config('SET', 'appendonly', 'yes', 'appendfsync', 'always'));
     await eventually(async () => {
       expect(await chaos.site.server.ask((redis) => redis.info('persistence'))).toMatch(/aof_rewrite_in_progress:0/);
@@ -119,7 +119,7 @@ describeChaos('server', patientServer, (chaos) => {
     await chaos.site.server.restart({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] });
     await chaos.arena.watch(contest.terms.key);
     // The lock, and every place in its queue, has survived.
-    await contest.passes(ttlMs * 1.2);
+    await contest.passes(sturdy.ttlMs * 1.2);
     const after = await contest.standstill();
     expect(after.holder.name).toBe(holder.name);
     expect(namesOf(after.waiters)).toEqual(namesOf(waiters));

@@ -3,6 +3,9 @@ import type { RedisLockOptions } from '../../src/index.js';
 import { redisKey } from './redis-key.js';
 import type { Terms } from './worker/orders.js';
 
+/** For a lock that is to outlive a disturbance: two renewals of it may come late on a busy machine. */
+export const sturdy = { ttlMs: 3_000 } as const satisfies Partial<Terms>;
+
 /** Short, so that leases end within a test; long enough for a busy machine to renew in time. */
 export const ttlMs = 1_000;
 export const claimMs = 800;
@@ -14,8 +17,11 @@ export const lockOptions: RedisLockOptions = { claimTtl: claimMs, commandTimeout
 /**
  * At a quorum no command may take longer than a quarter of the lease. Nobody queues there, so whoever has just left would be the first to come again; for the pause, another one is.
  */
-export const quorumTerms = { ttlMs: 2_000, pauseMs: 60 } as const satisfies Partial<Terms>;
-export const quorumOptions: RedisLockOptions = { commandTimeout: 500, restartDelay: quorumTerms.ttlMs };
+export const quorumTerms = { ...sturdy, pauseMs: 60 } as const satisfies Partial<Terms>;
+export const quorumOptions: RedisLockOptions = {
+  commandTimeout: quorumTerms.ttlMs / 4,
+  restartDelay: quorumTerms.ttlMs,
+};
 
 /** A lock of its own for each fault, and a companion. */
 export function lockTerms(fault: string, terms: Partial<Terms> = {}): Terms {

@@ -3,6 +3,7 @@ import { threeMasters, withSentinels } from './arena/sites.js';
 import { describeChaos } from './arena/suite.js';
 import { machineNow } from './checker/log-entry.js';
 import { redisKey } from './redis-key.js';
+import { sturdy } from './terms.js';
 
 /** What happens between servers: four processes compete for one lock, and its keys move to another server. */
 describeChaos('Sentinel', withSentinels, (chaos) => {
@@ -21,7 +22,7 @@ describeChaos('Sentinel', withSentinels, (chaos) => {
 });
 
 describeChaos('Cluster', threeMasters, (chaos) => {
-  chaos.fault('Cluster slot moved', { times: 2 }, async (contest) => {
+  chaos.fault('Cluster slot moved', { times: 2, terms: sturdy }, async (contest) => {
     const { cluster } = chaos.site;
     const { holder, waiters } = await contest.standstill();
     const key = redisKey(contest.terms.key);
@@ -33,7 +34,7 @@ describeChaos('Cluster', threeMasters, (chaos) => {
     expect(await cluster.nodeOf(key)).toBe(to);
     await chaos.arena.watch(contest.terms.key);
     // Renewed at its new place, and every waiter has kept its own.
-    await contest.passes(contest.terms.ttlMs * 1.2);
+    await contest.passes(sturdy.ttlMs * 1.2);
     const after = await contest.standstill();
     expect(after.holder.name).toBe(holder.name);
     expect(namesOf(after.waiters)).toEqual(namesOf(waiters));
