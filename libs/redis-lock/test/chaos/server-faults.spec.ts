@@ -44,16 +44,21 @@ describeChaos('server', patientServer, (chaos) => {
 
   chaos.fault('FLUSHALL', { times: 2, terms: sturdy }, async (contest) => {
     const { holder, waiters } = await contest.standstill();
-    const newcomer = waiters[2];
-    await newcomer.do({ order: 'rest' });
+    const [newcomer, ...others] = waiters;
+    for (const waiter of waiters) await waiter.do({ order: 'rest' });
+    await contest.lineWithout(waiters);
     const flushedAt = machineNow();
+    // The newcomer finds the lock free and takes it, before the one who held it can know: that one sleeps until then.
+    await chaos.arena.freeze(holder);
     await contest.forgets('forgot', () => chaos.site.server.flush());
-    // It finds the lock free and takes it, before the one who held it can know.
     await newcomer.do({ order: 'compete', terms: contest.terms, dwells: true });
+    expect((await contest.nextToEnter(flushedAt)).worker.name).toBe(newcomer.name);
+    await chaos.arena.thaw(holder);
     // By its next renewal, well before the lease could have told; and that renews nothing which is another one's by now.
     const { reason, lookedAt } = await contest.loss(holder, flushedAt);
     expect(reason).toBe('taken');
     expect(lookedAt - flushedAt).toBeLessThan(sturdy.ttlMs);
+    for (const other of others) await other.do({ order: 'compete', terms: contest.terms, dwells: true });
     expect((await contest.standstill()).holder.name).toBe(newcomer.name);
     return 1;
   });
