@@ -1,5 +1,5 @@
 import { RedisUnavailableError, Warnings, type Clock } from '@redstart/redis-core';
-import { causeOf } from './quorum-error.js';
+import { causeOf } from './causes.js';
 
 /** Whether a node may do at the next attempt what it failed to do: it is down, slow, or can't work at present. Whatever else it answers, it answers each time. */
 export function mayPass(error: unknown): boolean {

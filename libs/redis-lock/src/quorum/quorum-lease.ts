@@ -6,7 +6,7 @@ import type { LockRuntime } from '../lock-runtime.js';
 import { fullJitter } from './full-jitter.js';
 import { NodeLease } from './node-lease.js';
 import { mayPass, type NodeRefusals } from './node-refusals.js';
-import { quorumError } from './quorum-error.js';
+import { quorumError } from './causes.js';
 import { poll, type Poll, type Vote } from './votes.js';
 
 /** One round of taking a lock: it was won, or this is why not. */

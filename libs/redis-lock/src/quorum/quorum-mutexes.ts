@@ -13,7 +13,7 @@ import { inspect, type InspectReply } from '../scripts/inspect.js';
 import { Waiter } from '../waiting/waiter.js';
 import { fullJitter } from './full-jitter.js';
 import { mayPass, NodeRefusals } from './node-refusals.js';
-import { quorumError } from './quorum-error.js';
+import { quorumError } from './causes.js';
 import { QuorumLease, type Round } from './quorum-lease.js';
 import { poll, quorumOf } from './votes.js';
 
