@@ -1,4 +1,5 @@
 import type { LockLossReason } from './lock.errors.js';
+import type { Asker } from './mutex/tick-batch.js';
 import type { LockHolder } from './owner.js';
 
 /**
@@ -40,8 +41,9 @@ export interface Contender extends Lease {
    * already keeps its place.
    *
    * @param queue take or keep a place in the queue when it is taken
+   * @param asker may be stopped as long as the attempt has not been sent
    */
-  acquire(queue: boolean): Promise<AcquireReply>;
+  acquire(queue: boolean, asker: Asker): Promise<AcquireReply>;
 }
 
 export type AcquireReply =

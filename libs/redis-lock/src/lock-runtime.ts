@@ -28,6 +28,7 @@ import {
   type ResolvedLockCall,
   type ResolvedLockOptions,
 } from './lock.options.js';
+import { MutexBatches } from './mutex/mutex-batches.js';
 import { newMailbox } from './owner.js';
 import { LockTelemetry } from './telemetry/lock-telemetry.js';
 import { WaitingRoom } from './waiting/waiting-room.js';
@@ -52,6 +53,7 @@ export class LockRuntime {
     },
   };
   readonly extensions = new Extensions(this);
+  readonly mutexes = new MutexBatches(this);
   /** Of a quorum: each with a connection of its own, this one the first. Otherwise it is the only one. */
   readonly nodes: readonly LockRuntime[];
   readonly #logger = new Logger('RedisLock');
@@ -99,7 +101,20 @@ export class LockRuntime {
     return resolveHoldingCall(raw, { ...this.options, autoExtend: false, ...fallback }, where);
   }
 
+  /** Runs a script after everything that was asked for before. */
   run<Result>(
+    operation: string,
+    ttlMs: number,
+    script: Script<Result>,
+    keys: readonly string[],
+    args: readonly ScriptArgument[],
+  ): Promise<Result> {
+    this.mutexes.flush();
+    return this.send(operation, ttlMs, script, keys, args);
+  }
+
+  /** The same for what is in an order of its own already. */
+  send<Result>(
     operation: string,
     ttlMs: number,
     script: Script<Result>,

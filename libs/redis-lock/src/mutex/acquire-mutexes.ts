@@ -144,7 +144,7 @@ async function unite(
   const leastFence = Math.max(...taken.map((lock) => lock.fencingToken));
   const sentAt = runtime.clock.now();
   // All of them are waited for: an acquire that is still under way would undo the roll-back of its key.
-  const outcomes = await Promise.allSettled(parts.map((part) => part.acquire(false, leastFence)));
+  const outcomes = await Promise.allSettled(parts.map((part) => part.reacquire(leastFence)));
   const fences = outcomes.map((outcome, index) => {
     if (outcome.status === 'rejected') throw outcome.reason;
     const reply = outcome.value;

@@ -1,14 +1,14 @@
 import type { LockKeys } from '../keys.js';
 import type { AcquireReply, Contender } from '../lease.js';
 import type { LockRuntime } from '../lock-runtime.js';
-import { acquire } from '../scripts/acquire.js';
+import { reacquire } from '../scripts/acquire.js';
 import { giveUp } from '../scripts/give-up.js';
-import { release } from '../scripts/release.js';
+import { keepFor } from '../scripts/release.js';
+import type { Asker } from './tick-batch.js';
 
 /** One owner at one mutex. */
 export class Mutex implements Contender {
   readonly key: string;
-  readonly channel: string;
 
   constructor(
     private readonly runtime: LockRuntime,
@@ -17,12 +17,19 @@ export class Mutex implements Contender {
     private readonly ttlMs: number,
   ) {
     this.key = keys.holder;
-    this.channel = keys.wake + runtime.mailbox;
   }
 
-  /** @param leastFence the fencing token is to be at least this, for locks that are taken together */
-  acquire(queue: boolean, leastFence = 0): Promise<AcquireReply> {
-    return acquire(this.runtime, this.keys, { owner: this.owner, ttlMs: this.ttlMs, queue, leastFence });
+  get channel(): string {
+    return this.keys.wake + this.runtime.mailbox;
+  }
+
+  acquire(queue: boolean, asker?: Asker): Promise<AcquireReply> {
+    return this.runtime.mutexes.acquire(this, this.ttlMs, queue, asker);
+  }
+
+  /** Takes it again if it is still the owner's or free: with a full lease, and a fencing token that is at least this. */
+  reacquire(leastFence: number): Promise<AcquireReply> {
+    return reacquire(this.runtime, this, this.ttlMs, leastFence);
   }
 
   extend(ttlMs: number): Promise<boolean> {
@@ -30,7 +37,9 @@ export class Mutex implements Contender {
   }
 
   release(keepMs: number): Promise<boolean> {
-    return release(this.runtime, this.keys, this.owner, this.ttlMs, keepMs);
+    return keepMs === 0
+      ? this.runtime.mutexes.release(this, this.ttlMs)
+      : keepFor(this.runtime, this, this.ttlMs, keepMs);
   }
 
   giveUp(): Promise<boolean> {

@@ -10,30 +10,35 @@ export const timeLua = `
     local function text(number) return string.format('%.0f', number) end`;
 
 /**
- * Lua functions shared by all scripts that give something away. They expect the main key of the lock in KEYS[1], its fence in KEYS[2], and these
- * locals above them: `claimMs`, `wake` (the prefix of the wake-up channels) and `publish` (`PUBLISH`, or `SPUBLISH` on Cluster).
- *
- * `mint(least)`: the next fencing token, max(stored + 1, server time in us, least). So it rises even when the counter is lost.
- *
- * `tell(owner, fence)`: tells a waiter that it was given what it waits for, and says whether it has heard. A process that is not listening at this moment
- * (PUBLISH reaches nobody) must not be given anything.
+ * Lua: `mint(least, key)`, the next fencing token: max(stored + 1, server time in us, least). So it rises even when the counter is lost. The counter is in
+ * `key`, or else in KEYS[2]. Expects {@link timeLua} above it.
  */
-export const grantLua = `${timeLua}
-
-    local function mint(least)
+export const mintLua = `
+    local now = text(us)
+    local function mint(least, key)
       local fence = math.max(us, least)
-      local last = redis.call('SET', KEYS[2], text(fence), 'PX', ${fenceLifetimeMs}, 'GET')
-      last = tonumber(last or 0) or 0
+      local counter = key or KEYS[2]
+      local last = redis.call('SET', counter, fence == us and now or text(fence), 'PX', '${fenceLifetimeMs}', 'GET')
+      last = last and tonumber(last) or 0
       if last >= fence then
         fence = last + 1
-        redis.call('SET', KEYS[2], text(fence), 'PX', ${fenceLifetimeMs})
+        redis.call('SET', counter, text(fence), 'PX', '${fenceLifetimeMs}')
       end
       return fence
-    end
+    end`;
 
+/**
+ * Lua: `tell(owner, fence)` tells a waiter that it was given what it waits for, and says whether it has heard. A process that is not listening at this moment
+ * (PUBLISH reaches nobody) must not be given anything. Expects {@link timeLua}, the main key of the lock in KEYS[1], and these locals above it: `claimMs`,
+ * `wake` (the prefix of the wake-up channels) and `publish` (`PUBLISH`, or `SPUBLISH` on Cluster).
+ */
+export const tellLua = `
     local function tell(owner, fence)
       local message = owner .. ' ' .. text(fence) .. ' ' .. text(ms) .. ' ' .. claimMs .. ' ' .. KEYS[1]
       -- A refusal (no permission for channels) counts as not heard: waiters then look by themselves.
       local heard = redis.pcall(publish, wake .. string.match(owner, '^[^|]*', 23), message)
       return type(heard) == 'number' and heard > 0
     end`;
+
+/** Lua functions shared by all scripts that give something away, each with what it expects. */
+export const grantLua = `${timeLua}${mintLua}${tellLua}`;

@@ -108,7 +108,7 @@ export class Acquisition {
       const askedAt = clock.now();
       try {
         this.#waiter.startLooking();
-        const reply = await this.contender.acquire(this.#waits);
+        const reply = await this.contender.acquire(this.#waits, this.#waiter);
         if (reply.acquired) {
           const validUntil = leaseEnd(askedAt, ttlMs);
           if (isWorthHaving(validUntil - clock.now(), ttlMs)) {
