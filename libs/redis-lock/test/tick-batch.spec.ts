@@ -17,9 +17,9 @@ describeOn(standalone, cluster)('the locks of one tick', (redis) => {
     await host[Symbol.asyncDispose]();
     await other[Symbol.asyncDispose]();
   });
-  const keys = keysOfOneSlot(4);
-  const [first = '', second = '', third = ''] = keys;
-  const acquireEach = () => Promise.all(keys.map((key) => host.locks.acquire(key, { ttl: '10s' })));
+  const [unrelated = '', ...keys] = keysOfOneSlot(5);
+  const [first = '', second = ''] = keys;
+  const acquireEach = () => Promise.all(keys.map((key) => host.locks.acquire(key, { ttl: '60s' })));
   const releaseEach = (locks: readonly Lock[]) => Promise.all(locks.map((lock) => lock.release()));
   const exist = () => Promise.all(keys.map((key) => redis.client().exists(holderOf(key))));
   const queued = (key: string, count: number) =>
@@ -32,7 +32,7 @@ describeOn(standalone, cluster)('the locks of one tick', (redis) => {
     for (const lock of locks) {
       const [key = ''] = lock.keys;
       expect(await redis.client().get(key)).toMatch(new RegExp(`^${lock.token}`));
-      expect(await redis.client().pttl(key)).toBeGreaterThan(9_000);
+      expect(await redis.client().pttl(key)).toBeGreaterThan(30_000);
       expect(await redis.client().get(`${key}:fence`)).toBe(`${lock.fencingToken}`);
       expect(await redis.client().pttl(`${key}:fence`)).toBeGreaterThan(80_000_000);
     }
@@ -60,14 +60,17 @@ describeOn(standalone, cluster)('the locks of one tick', (redis) => {
       return answer;
     });
     const batch = [host.locks.acquire(second), host.locks.acquire(first, { label: 'in-the-batch' })];
-    await queued(first, 1);
-    const single = other.locks.acquire(first, { label: 'after-it' });
-    await queued(first, 2);
-    const labels = (await redis.client().lrange(`${holderOf(first)}:queue`, 0, -1)).map((owner) => owner.split('|')[1]);
-    expect(labels).toEqual(['in-the-batch', 'after-it']);
-    answers.resolve();
+    const inTurn = async () => {
+      await queued(first, 1);
+      const single = other.locks.acquire(first, { label: 'after-it' });
+      await queued(first, 2);
+      const owners = await redis.client().lrange(`${holderOf(first)}:queue`, 0, -1);
+      expect(owners.map((owner) => owner.split('|')[1])).toEqual(['in-the-batch', 'after-it']);
+      return [single];
+    };
+    const single = await inTurn().finally(answers.resolve);
     await held.release();
-    await Promise.all([...batch, single].map(async (lock) => (await lock).release()));
+    await Promise.all([...batch, ...single].map(async (lock) => (await lock).release()));
   });
 
   it('come in the order in which they were asked for, whatever their ttl and their patience', async () => {
@@ -79,13 +82,24 @@ describeOn(standalone, cluster)('the locks of one tick', (redis) => {
         await redis.client().ping();
       }),
     );
-    const hasty = host.locks.tryAcquire(first);
+    const hasty = host.locks.tryAcquire(first, { ttl: '20s' });
     await Promise.all(working);
     expect(order).toEqual([0, 1, 2, 3, 4]);
     expect(await hasty).toBeNull();
     const [taken, late] = await Promise.all([host.locks.tryAcquire(first), host.locks.acquire(second)]);
     expect(taken?.isHeld).toBe(true);
     await Promise.all([taken?.release(), late.release()]);
+  });
+
+  it('last as long as each of them is to', async () => {
+    const ttls = [60_000, 120_000, 120_000, 240_000];
+    const locks = await Promise.all(keys.map((key, index) => host.locks.acquire(key, { ttl: ttls[index] ?? 0 })));
+    const leases = await Promise.all(keys.map((key) => redis.client().pttl(holderOf(key))));
+    leases.forEach((lease, index) => {
+      expect(lease).toBeLessThanOrEqual(ttls[index] ?? 0);
+      expect(lease).toBeGreaterThan((ttls[index] ?? 0) - 50_000);
+    });
+    await releaseEach(locks);
   });
 
   it('are not overtaken by several locks at once, and do not overtake them', async () => {
@@ -125,16 +139,20 @@ describeOn(standalone, cluster)('the locks of one tick', (redis) => {
     expect(await redis.client().exists(`${holderOf(second)}:fence`)).toBe(0);
   });
 
-  it('do not pass by those who wait', async () => {
+  it('do not pass by those who wait, who get the fencing token of that lock', async () => {
     const held = await other.locks.acquire(first);
     const waiting = other.locks.acquire(first);
     await queued(first, 1);
     await eventually(() => other.clock.pending > 0);
+    const ahead = Date.now() * 1_000 + 60_000_000;
+    await redis.client().set(`${holderOf(first)}:fence`, ahead, 'PX', 60_000);
     await redis.client().del(holderOf(first)); // As when its lease has ended, and nobody has looked since.
-    const [taken, free] = await Promise.all([host.locks.tryAcquire(first), host.locks.tryAcquire(second)]);
-    expect(taken).toBeNull();
+    const [free, taken] = await Promise.all([host.locks.tryAcquire(second), host.locks.tryAcquire(first)]);
     expect(free?.isHeld).toBe(true);
-    await (await waiting).release();
+    expect(taken).toBeNull();
+    const next = await waiting;
+    expect(next.fencingToken).toBeGreaterThan(ahead);
+    await next.release();
     await held.release();
     await free?.release();
   });
@@ -162,11 +180,12 @@ describeOn(standalone, cluster)('the locks of one tick', (redis) => {
 
   it('can be taken again in the tick in which they are let go of', async () => {
     const locks = await acquireEach();
+    const asked = host.locks.acquire(unrelated);
     const released = releaseEach(locks);
     const again = await Promise.all(keys.map((key) => host.locks.acquire(key, { waitTimeout: 0 })));
     expect(await released).toEqual(keys.map(() => true));
     expect(again.map((lock) => lock.isHeld)).toEqual(keys.map(() => true));
-    await releaseEach(again);
+    await releaseEach([...again, await asked]);
   });
 
   it('fail one by one: a key of another type is an error of its own lock', async () => {
@@ -177,13 +196,15 @@ describeOn(standalone, cluster)('the locks of one tick', (redis) => {
     for (const outcome of outcomes.slice(0, 2)) {
       expect(outcome).toMatchObject({ reason: { code: 'REDIS_COMMAND', reason: 'WRONGTYPE' } });
     }
-    await redis.client().del(holderOf(third));
-    await redis.client().rpush(holderOf(third), 'a list');
     const locks = outcomes.flatMap((outcome) =>
       outcome.status === 'fulfilled' && outcome.value !== null ? [outcome.value] : [],
     );
+    const damaged = locks.at(-1)?.keys[0] ?? '';
+    await redis.client().del(damaged);
+    await redis.client().rpush(damaged, 'a list');
+    // What one script has freed before it comes to the damaged one stays told as freed.
     const releases = await Promise.allSettled(locks.map((lock) => lock.release()));
-    expect(releases).toMatchObject([{ reason: { reason: 'WRONGTYPE' } }, { value: true }]);
+    expect(releases).toMatchObject([{ value: true }, { reason: { reason: 'WRONGTYPE' } }]);
   });
 
   it('are recognised when the answer to all of them gets lost', async () => {
@@ -215,10 +236,10 @@ describeOn(standalone, cluster)('the locks of one tick', (redis) => {
 describeOn(standalone)('the locks of one tick, of any slot,', (redis) => {
   const names = (count: number) => Array.from({ length: count }, (_, index) => `job:${index}`);
 
-  it('are taken by one script and freed by another, of 64 locks at most', async () => {
+  it('are taken by one script and freed by another, of 32 locks at most', async () => {
     await using host = await DrivenHost.start(redis.connection);
-    const locks = await Promise.all(names(130).map((name) => host.locks.acquire(name)));
-    expect(new Set(locks.map(({ token }) => token)).size).toBe(130);
+    const locks = await Promise.all(names(80).map((name) => host.locks.acquire(name)));
+    expect(new Set(locks.map(({ token }) => token)).size).toBe(80);
     expect(host.calls.get('lock.acquire')).toBe(3);
     expect(new Set(await Promise.all(locks.map((lock) => lock.release())))).toEqual(new Set([true]));
     expect(host.calls.get('lock.release')).toBe(3);

@@ -45,7 +45,7 @@ export class TickBatch<Terms, Answer> {
   ask(lock: OwnedLock, terms: Terms, asker?: Asker): Promise<Answer> {
     return new Promise((resolve, reject) => {
       if (!this.#takes(lock, terms)) this.flush();
-      this.#terms = terms;
+      this.#terms ??= terms;
       this.#wake = lock.keys.wake;
       this.#questions.push({ lock, asker, resolve, reject });
       if (this.#questions.length === mostLocks) this.flush();

@@ -1,7 +1,7 @@
 import type { LockKeys } from '../keys.js';
 
 /** As many locks as one script may serve, so that it never holds up the server. */
-export const mostLocks = 64;
+export const mostLocks = 32;
 
 /**
  * Lua: ends a script that does the same for one lock or for many, each with an owner of its own. Expects KEYS holder, fence, queue, waiters of each lock, and

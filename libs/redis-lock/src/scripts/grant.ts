@@ -1,10 +1,14 @@
 /** For how long a fencing counter is remembered without a new grant. Beyond that the server's clock alone keeps tokens rising. */
 export const fenceLifetimeMs = 86_400_000;
 
-/** Lua: the server's time, read once for the whole script. `us` and `ms` are numbers; `text` writes such a number without an exponent. */
+/**
+ * Lua: the server's time, read once for the whole script. `us` and `ms` are numbers, `now` is `us` as text; `text` writes such a number without an exponent,
+ * which takes as long as two commands.
+ */
 export const timeLua = `
     local time = redis.call('TIME')
-    local us = time[1] * 1000000 + time[2]
+    local now = time[1] .. string.sub('00000' .. time[2], -6)
+    local us = tonumber(now)
     local ms = math.floor(us / 1000)
 
     local function text(number) return string.format('%.0f', number) end`;
@@ -14,7 +18,6 @@ export const timeLua = `
  * `key`, or else in KEYS[2]. Expects {@link timeLua} above it.
  */
 export const mintLua = `
-    local now = text(us)
     local function mint(least, key)
       local fence = math.max(us, least)
       local counter = key or KEYS[2]
