@@ -7,7 +7,7 @@ import type { ResolvedLockCall } from './lock.options.js';
 import { newOwner, newToken } from './owner.js';
 import type { LockKind } from './telemetry/lock-events.js';
 import type { LockStory } from './telemetry/lock-story.js';
-import { Acquisition, type AcquisitionResult } from './waiting/acquisition.js';
+import { Acquisition, type Granted } from './waiting/acquisition.js';
 
 /** Who calls, and until when: the same for everything that one call takes. */
 export interface Attempt {
@@ -54,33 +54,29 @@ export function contend<L extends HeldLock>(
 export async function contend(
   runtime: LockRuntime,
   contender: Contender,
-  { token, waitUntil, story }: Attempt,
+  attempt: Attempt,
   call: ResolvedLockCall,
-  hold = (state: HeldLockState) => new HeldLock(runtime, state),
+  hold?: (state: HeldLockState) => HeldLock,
 ): Promise<AcquireOutcome<HeldLock>> {
-  const { ttlMs, autoExtend, signal } = call;
-  let result: AcquisitionResult;
+  const acquisition = new Acquisition(runtime, contender, attempt, call);
+  const { token, story } = attempt;
+  let granted: Granted | undefined;
   try {
-    result = await new Acquisition(runtime, contender, { ttlMs, waitUntil, signal, story }).run();
+    granted = await acquisition.run();
   } catch (error) {
     story.failed(error);
     throw error;
   }
-  if (result.granted === undefined) {
+  if (granted === undefined) {
     story.inVain();
-    return { lock: undefined, key: contender.key, holder: result.holder };
+    return { lock: undefined, key: contender.key, holder: acquisition.holder };
   }
-  const { fencingToken, validUntil, claimed } = result.granted;
-  const lock = hold({
-    parts: [contender],
-    token,
-    fencingToken,
-    ttlMs,
-    validUntil,
-    autoExtend,
-    story,
-    ...holdLimits(runtime, call),
-  });
+  const { ttlMs, autoExtend } = call;
+  const { fencingToken, validUntil, claimed } = granted;
+  const { minHoldUntil, maxHoldUntil } = holdLimits(runtime, call);
+  const parts = [contender];
+  const state = { parts, token, fencingToken, ttlMs, validUntil, autoExtend, minHoldUntil, maxHoldUntil, story };
+  const lock = hold === undefined ? new HeldLock(runtime, state) : hold(state);
   if (claimed) lock.confirm();
   return { lock };
 }
@@ -101,6 +97,8 @@ export function holdLimits(
   { clock }: LockRuntime,
   { minHoldMs, maxHoldMs }: ResolvedLockCall,
 ): { readonly minHoldUntil: number; readonly maxHoldUntil: number } {
-  const now = clock.now();
-  return { minHoldUntil: minHoldMs === 0 ? -Infinity : now + minHoldMs, maxHoldUntil: now + maxHoldMs };
+  return {
+    minHoldUntil: minHoldMs === 0 ? -Infinity : clock.now() + minHoldMs,
+    maxHoldUntil: maxHoldMs === Infinity ? Infinity : clock.now() + maxHoldMs,
+  };
 }

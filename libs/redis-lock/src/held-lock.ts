@@ -1,6 +1,7 @@
 import type { Duration, Renewal } from '@redstart/redis-core';
 import { askAgain } from './ask-again.js';
 import type { HeldLockState } from './held-lock-state.js';
+import type { Expiring } from './held-locks.js';
 import type { Lease } from './lease.js';
 import { LeaseDeadline } from './lease-deadline.js';
 import { leaseEnd } from './lease-time.js';
@@ -20,15 +21,18 @@ import type { LockStory } from './telemetry/lock-story.js';
  *   doesn't bring it back, and what it leaves in Redis is cleared.
  * - *released*: by `release`, or by `convert`, after which another object stands for the same owner. Nothing is renewed any more.
  */
-export class HeldLock implements Holding {
-  readonly keys: readonly string[];
+export class HeldLock implements Holding, Expiring {
   /** For the renewer and for errors. */
   readonly key: string;
+  /** In the gathering of what is held. */
+  place = -1;
   readonly token: string;
   readonly fencingToken: number;
   readonly #runtime: LockRuntime;
   readonly #parts: readonly Lease[];
   readonly #deadline: LeaseDeadline;
+  /** Most locks are never asked for their keys. */
+  #keys: readonly string[] | undefined;
   readonly #minHoldUntil: number;
   readonly #maxHoldUntil: number;
   readonly #story: LockStory;
@@ -49,17 +53,20 @@ export class HeldLock implements Holding {
     this.#minHoldUntil = state.minHoldUntil;
     this.#maxHoldUntil = state.maxHoldUntil;
     this.#story = state.story;
-    this.keys = Object.freeze(state.keys ?? state.parts.map(({ key }) => key));
-    this.key = this.keys[0] ?? '';
+    this.#keys = state.keys && Object.freeze(state.keys);
+    this.key = state.keys?.[0] ?? state.parts[0]?.key ?? '';
     this.token = state.token;
     this.fencingToken = state.fencingToken;
-    runtime.held.add(this);
     this.#deadline = new LeaseDeadline(runtime.clock, state.maxHoldUntil, () => {
-      this.#lose(this.#lossByClock);
+      runtime.held.watch(this);
     });
     this.#deadline.set(state.validUntil);
     if (state.autoExtend) this.#startRenewing();
     this.#story.acquired();
+  }
+
+  get keys(): readonly string[] {
+    return (this.#keys ??= Object.freeze(this.#parts.map(({ key }) => key)));
   }
 
   get signal(): AbortSignal {
@@ -86,6 +93,14 @@ export class HeldLock implements Holding {
   get loss(): LockLostError | undefined {
     if (this.#active && this.#deadline.hasPassed) this.#lose(this.#lossByClock);
     return this.#loss;
+  }
+
+  get validUntil(): number {
+    return this.#deadline.validUntil;
+  }
+
+  expire(): void {
+    this.#lose(this.#lossByClock);
   }
 
   get remainingMs(): number {
@@ -230,17 +245,26 @@ export class HeldLock implements Holding {
   async #release(): Promise<boolean> {
     const heldBefore = this.isHeld;
     this.#end();
-    let released: readonly boolean[];
+    let released: boolean;
     try {
-      released = await Promise.all(this.#parts.map((part) => this.#releaseOne(part, heldBefore)));
+      released = await this.#releaseAll(heldBefore);
     } catch (error) {
       this.#story.releaseFailed();
       throw error;
     }
-    const wasHeld = heldBefore && !released.includes(false);
+    const wasHeld = heldBefore && released;
     if (heldBefore && !wasHeld) this.#story.lost('taken');
     this.#story.released(wasHeld);
     return wasHeld;
+  }
+
+  /** Whether all of them were still the owner's. */
+  #releaseAll(heldBefore: boolean): Promise<boolean> {
+    const [first, second] = this.#parts;
+    if (first !== undefined && second === undefined) return this.#releaseOne(first, heldBefore);
+    return Promise.all(this.#parts.map((part) => this.#releaseOne(part, heldBefore))).then(
+      (released) => !released.includes(false),
+    );
   }
 
   /** The answer to a release may get lost; then the second one says "not held", although the first one did it. */
@@ -269,7 +293,6 @@ export class HeldLock implements Holding {
   #end(): void {
     this.#renewal?.stop();
     this.#renewal = undefined;
-    this.#deadline.clear();
     this.#runtime.held.delete(this);
   }
 
@@ -280,6 +303,7 @@ export class HeldLock implements Holding {
 
   /** For how long it has to stay taken, held or lost. */
   get #keepMs(): number {
+    if (this.#minHoldUntil === -Infinity) return 0;
     return Math.max(0, Math.ceil(this.#minHoldUntil - this.#runtime.clock.now()));
   }
 

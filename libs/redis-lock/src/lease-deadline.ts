@@ -1,12 +1,9 @@
-import type { Cancel, Clock } from '@redstart/redis-core';
+import type { Clock } from '@redstart/redis-core';
 import { leaseEnd } from './lease-time.js';
 
 /**
- * Until when a lock is surely held, by this process' own clock. Extensions may be answered in any order, or not at all.
- *
- * - *set*: from the start. A timer stands at its end, which every confirmed extension moves, and one to a shorter lease already when it is sent: Redis
- *   may carry it out from then on.
- * - *cleared*: by `clear`. Nothing is told any more.
+ * Until when a lock is surely held, by this process' own clock. Every confirmed extension moves it, and one to a shorter lease already when it is sent: Redis
+ * may carry it out from then on. Extensions may be answered in any order, or not at all. Who holds the lock watches it.
  */
 export class LeaseDeadline {
   #validUntil = Infinity;
@@ -14,16 +11,15 @@ export class LeaseDeadline {
   #latestSentAt = -Infinity;
   /** An extension that may have brought the end forward, until a later one is confirmed. Its own answer may get lost. */
   #shortened: { readonly sentAt: number; readonly validUntil: number } | undefined;
-  #cancel: Cancel | undefined;
 
   /**
    * @param latest it never lies after this
-   * @param onPassed called at its end by the timer, which may come late
+   * @param onMoved called when it is set
    */
   constructor(
     private readonly clock: Clock,
     private readonly latest: number,
-    private readonly onPassed: () => void,
+    private readonly onMoved: () => void,
   ) {}
 
   get validUntil(): number {
@@ -41,8 +37,7 @@ export class LeaseDeadline {
 
   set(until: number): void {
     this.#validUntil = Math.min(until, this.latest);
-    this.#cancel?.();
-    this.#cancel = this.clock.after(this.#validUntil - this.clock.now(), this.onPassed, { unref: true });
+    this.onMoved();
   }
 
   /** An extension is about to be sent. @returns when */
@@ -66,10 +61,5 @@ export class LeaseDeadline {
     this.#latestSentAt = sentAt;
     if (this.#shortened !== undefined && this.#shortened.sentAt <= sentAt) this.#shortened = undefined;
     this.set(Math.min(leaseEnd(sentAt, ttlMs), this.#shortened?.validUntil ?? Infinity));
-  }
-
-  clear(): void {
-    this.#cancel?.();
-    this.#cancel = undefined;
   }
 }

@@ -10,6 +10,7 @@ import {
 } from '@redstart/redis-core';
 import { Extensions } from './extensions.js';
 import type { HeldLock } from './held-lock.js';
+import { HeldLocks } from './held-locks.js';
 import {
   lockKeys,
   readWriteKeys,
@@ -44,7 +45,7 @@ export class LockRuntime {
   readonly waitingRoom: WaitingRoom;
   readonly telemetry: LockTelemetry;
   /** For the end of the application: whatever is still held then is given back. */
-  readonly held = new Set<HeldLock>();
+  readonly held: HeldLocks<HeldLock>;
   /** All locks of a service are renewed as one group, so that those which are due together leave in one script. */
   readonly renewals: RenewalGroup<HeldLock> = {
     // Each by itself: one that fails must not have the others taken for finished.
@@ -56,6 +57,8 @@ export class LockRuntime {
   readonly mutexes = new MutexBatches(this);
   /** Of a quorum: each with a connection of its own, this one the first. Otherwise it is the only one. */
   readonly nodes: readonly LockRuntime[];
+  /** What a call takes where neither it nor the way in which it is made says otherwise. */
+  readonly #callDefaults: LockCallFallback;
   readonly #logger = new Logger('RedisLock');
   readonly #duties = new Set<Promise<void>>();
   #closing = false;
@@ -67,6 +70,8 @@ export class LockRuntime {
   ) {
     this.nodes = [this, ...otherNodes.map((node) => new LockRuntime(node, options))];
     this.clock = connection.clock;
+    this.held = new HeldLocks(this.clock);
+    this.#callDefaults = { ...options, autoExtend: false };
     this.telemetry = new LockTelemetry({ module: options.name, connection: connection.name }, this.clock);
     this.waitingRoom = new WaitingRoom(connection.subscriber, this.clock, connection.cluster ? lingerMs : Infinity);
   }
@@ -92,13 +97,14 @@ export class LockRuntime {
   }
 
   /** @param fallback where a call differs from the module, which does not renew by itself and waits as long as it is configured to */
-  resolveCall(raw: LockCallOptions, where: string, fallback: Partial<LockCallFallback> = {}): ResolvedLockCall {
-    return resolveLockCall(raw, { ...this.options, autoExtend: false, ...fallback }, where);
+  resolveCall(raw: LockCallOptions, where: string, fallback?: Partial<LockCallFallback>): ResolvedLockCall {
+    const defaults = this.#callDefaults;
+    return resolveLockCall(raw, fallback === undefined ? defaults : { ...defaults, ...fallback }, where);
   }
 
   /** The same for calls that run work under the lock. */
   resolveHoldingCall(raw: HoldingOptions, where: string, fallback: Partial<LockCallFallback>): ResolvedHoldingCall {
-    return resolveHoldingCall(raw, { ...this.options, autoExtend: false, ...fallback }, where);
+    return resolveHoldingCall(raw, { ...this.#callDefaults, ...fallback }, where);
   }
 
   /** Runs a script after everything that was asked for before. */

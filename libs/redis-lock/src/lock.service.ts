@@ -86,9 +86,8 @@ export class LockService implements OnModuleDestroy, BeforeApplicationShutdown {
    * await using lock = await locks.acquire(['order', id], { ttl: '10s', waitTimeout: '2s' });
    * @see one EVALSHA when it is free. When it is held: one more every third of the queue lease (1.7 s) as a sign of life, and one that confirms the hand-over
    */
-  async acquire(key: LockKey, options: LockCallOptions = {}): Promise<Lock> {
-    const call = this.#runtime.resolveCall(options, 'acquire(options)');
-    return inTime(this.#runtime, () => this.#calls.take(key, call));
+  acquire(key: LockKey, options: LockCallOptions = {}): Promise<Lock> {
+    return inTime(this.#runtime, () => this.#calls.take(key, this.#runtime.resolveCall(options, 'acquire(options)')));
   }
 
   /**

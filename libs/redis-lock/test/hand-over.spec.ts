@@ -71,6 +71,36 @@ describeOn(
     expect(lock.isHeld).toBe(true);
   });
 
+  it('is woken by a message that overtakes the answer which says that it has to wait', async () => {
+    const first = await other.locks.acquire('order:42');
+    const listening = host.locks.acquire('order:42');
+    await asleep();
+    await first.release();
+    await (await listening).release();
+
+    const held = await other.locks.acquire('order:42');
+    const answer = deferred();
+    host.onCall('lock.acquire', async (send) => {
+      const reply = await send();
+      await answer.promise;
+      return reply;
+    });
+    let heard = false;
+    host.hear = (deliver) => {
+      deliver();
+      heard = true;
+    };
+    const next = host.locks.acquire('order:42');
+    const overtaken = async () => {
+      await waiting(1);
+      await held.release();
+      await eventually(() => heard);
+    };
+    await overtaken().finally(answer.resolve);
+    await (await next).release();
+    expect(host.calls.get('lock.acquire')).toBe(1);
+  });
+
   it('relies on the claim time of whoever handed the lock over, not on its own', async () => {
     const confirmed = deferred();
     host.onCall('lock.extend', async (send) => {

@@ -18,17 +18,24 @@ export function attemptAt(runtime: LockRuntime, locks: readonly LockKeys[], call
 }
 
 /** Takes one lock, or all of several, or none. Everything of one call bears one token. */
-export async function acquireMutexes(
+export function acquireMutexes(
   runtime: LockRuntime,
   locks: readonly LockKeys[],
   call: ResolvedLockCall,
   attempt: Attempt = attemptAt(runtime, locks, call),
 ): Promise<AcquireOutcome<HeldLock>> {
-  const sorted = inOrder(locks);
-  const parts = sorted.map((keys) => new Mutex(runtime, keys, attempt.owner, call.ttlMs));
-  const [first, ...more] = parts;
+  const parts = inOrder(locks).map((keys) => new Mutex(runtime, keys, attempt.owner, call.ttlMs));
+  const [first] = parts;
   if (first === undefined) throw new RangeError('acquireMutexes needs at least one lock.');
-  if (more.length === 0) return contend(runtime, first, attempt, call);
+  return parts.length === 1 ? contend(runtime, first, attempt, call) : acquireSeveral(runtime, parts, attempt, call);
+}
+
+async function acquireSeveral(
+  runtime: LockRuntime,
+  parts: readonly Mutex[],
+  attempt: Attempt,
+  call: ResolvedLockCall,
+): Promise<AcquireOutcome<HeldLock>> {
   try {
     const outcome = await takeAll(runtime, parts, attempt, call);
     if (outcome.lock === undefined) attempt.story.inVain();
@@ -40,7 +47,8 @@ export async function acquireMutexes(
 }
 
 /** Sorted, so that two calls never wait for each other in a circle, and each key once. */
-export function inOrder(locks: readonly LockKeys[]): LockKeys[] {
+export function inOrder(locks: readonly LockKeys[]): readonly LockKeys[] {
+  if (locks.length === 1) return locks;
   const byKey = new Map(locks.map((keys) => [keys.holder, keys]));
   return [...byKey.values()].sort((a, b) => (a.holder < b.holder ? -1 : 1));
 }

@@ -38,7 +38,7 @@ export class QuorumMutexes implements Mutexes {
   async acquire(locks: readonly LockKeys[], call: ResolvedLockCall): Promise<AcquireOutcome<HeldLock>> {
     const sorted = inOrder(locks);
     const attempt = newAttempt(this.runtime, call, 'quorum');
-    const caller = new Waiter(attempt.owner, sorted[0]?.holder ?? '', '', this.runtime.clock);
+    const caller = new Waiter({ owner: attempt.owner, key: sorted[0]?.holder ?? '', channel: '' }, this.runtime.clock);
     const { signal } = call;
     const onAbort = () => {
       caller.stop(signal?.reason);

@@ -1,18 +1,11 @@
 import { RedisUnavailableError } from '@redstart/redis-core';
+import type { Attempt } from '../contend.js';
 import type { AcquireReply, Contender } from '../lease.js';
 import { isWorthHaving, leaseEnd, tooLate } from '../lease-time.js';
 import type { LockRuntime } from '../lock-runtime.js';
+import type { ResolvedLockCall } from '../lock.options.js';
 import { parseOwner, type LockHolder } from '../owner.js';
-import type { LockStory } from '../telemetry/lock-story.js';
 import type { HandOver, Waiter } from './waiter.js';
-
-export interface AcquisitionRequest {
-  readonly ttlMs: number;
-  /** When to give up waiting, on the runtime's clock. In the past: take the lock at once or not at all. */
-  readonly waitUntil: number;
-  readonly signal: AbortSignal | undefined;
-  readonly story: LockStory;
-}
 
 export interface Granted {
   readonly fencingToken: number;
@@ -21,9 +14,6 @@ export interface Granted {
   /** It was handed over for the short claim time only, and needs a full lease at once. */
   readonly claimed: boolean;
 }
-
-export type AcquisitionResult =
-  { readonly granted: Granted } | { readonly granted: undefined; readonly holder: LockHolder | undefined };
 
 type Held = Extract<AcquireReply, { acquired: false }>;
 
@@ -50,36 +40,38 @@ export class Acquisition {
   constructor(
     private readonly runtime: LockRuntime,
     private readonly contender: Contender,
-    private readonly request: AcquisitionRequest,
+    private readonly attempt: Pick<Attempt, 'waitUntil' | 'story'>,
+    private readonly call: Pick<ResolvedLockCall, 'ttlMs' | 'signal'>,
   ) {
     this.#waiter = runtime.waitingRoom.enter(contender);
   }
 
-  async run(): Promise<AcquisitionResult> {
-    const { waitingRoom } = this.runtime;
-    const { signal } = this.request;
-    const onAbort = () => {
-      this.#waiter.stop(signal?.reason);
-    };
-    signal?.addEventListener('abort', onAbort, { once: true });
+  /** @returns `undefined` when it was not to be had in time */
+  async run(): Promise<Granted | undefined> {
+    const forgetSignal = this.#heedSignal();
     try {
-      signal?.throwIfAborted();
-      const granted = await this.#untilGranted();
-      if (granted !== undefined) return { granted };
-      this.#clearUp();
-      return { granted: undefined, holder: parseOwner(this.#queued?.reply.holder ?? '') };
+      this.#waiter.throwIfStopped();
+      const granted = (await this.#ask()) ?? (await this.#wait());
+      if (granted === undefined) this.#clearUp();
+      return granted;
     } catch (error) {
       this.#clearUp();
       throw error;
     } finally {
-      signal?.removeEventListener('abort', onAbort);
-      waitingRoom.leave(this.#waiter);
+      forgetSignal?.();
+      this.runtime.waitingRoom.leave(this.#waiter);
     }
   }
 
-  async #untilGranted(): Promise<Granted | undefined> {
+  /** Who had it when Redis was asked last. */
+  get holder(): LockHolder | undefined {
+    return parseOwner(this.#queued?.reply.holder ?? '');
+  }
+
+  /** After an answer that did not grant it. */
+  async #wait(): Promise<Granted | undefined> {
     for (;;) {
-      const granted = (await this.#ask()) ?? this.#accept(this.#waiter.takeHandOver());
+      const granted = this.#accept(this.#waiter.takeHandOver());
       if (granted !== undefined || !this.#waits) return granted;
       this.runtime.waitingRoom.listen(this.#waiter);
       await this.#waiter.sleep(Math.min(this.#nextLookMs(), this.#leftMs));
@@ -87,25 +79,41 @@ export class Acquisition {
       if (handedOver !== undefined) return handedOver;
       this.#waiter.throwIfStopped();
       if (this.#leftMs <= 0) return undefined;
+      const answered = await this.#ask();
+      if (answered !== undefined) return answered;
     }
   }
 
+  /** @returns what ends it */
+  #heedSignal(): (() => void) | undefined {
+    const { signal } = this.call;
+    if (signal === undefined) return undefined;
+    const onAbort = () => {
+      this.#waiter.stop(signal.reason);
+    };
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    return () => {
+      signal.removeEventListener('abort', onAbort);
+    };
+  }
+
   get #waits(): boolean {
-    return this.request.waitUntil > -Infinity;
+    return this.attempt.waitUntil > -Infinity;
   }
 
   get #leftMs(): number {
-    return this.request.waitUntil - this.runtime.clock.now();
+    return this.attempt.waitUntil - this.runtime.clock.now();
   }
 
   /** Asks Redis, again after an outage. */
   async #ask(): Promise<Granted | undefined> {
     const { clock } = this.runtime;
-    const { ttlMs } = this.request;
-    let silentSince = clock.now();
+    const { ttlMs } = this.call;
+    let askedAt = clock.now();
+    let silentSince = askedAt;
     let askedAgain = false;
     for (let pauseMs = shortestPauseMs; ; pauseMs = Math.min(pauseMs * 2, 500)) {
-      const askedAt = clock.now();
       try {
         this.#waiter.startLooking();
         const reply = await this.contender.acquire(this.#waits, this.#waiter);
@@ -117,11 +125,11 @@ export class Acquisition {
           this.#unanswered = true;
           if (askedAgain) throw tooLate(this.contender.key, ttlMs);
           askedAgain = true; // The event loop stood still, or Redis did: the same owner gets a full lease.
-          silentSince = clock.now();
+          silentSince = askedAt = clock.now();
           continue;
         }
         this.#queued = { reply, askedAt };
-        this.request.story.contended();
+        this.attempt.story.contended();
         return undefined;
       } catch (error) {
         if (!(error instanceof RedisUnavailableError)) throw error;
@@ -132,6 +140,7 @@ export class Acquisition {
       }
       await this.#waiter.sleep(pauseMs * (0.5 + Math.random() / 2));
       this.#waiter.throwIfStopped();
+      askedAt = clock.now();
     }
   }
 
@@ -145,7 +154,7 @@ export class Acquisition {
     const silentMs = clock.now() - silentSince;
     if (this.#queued !== undefined) return silentMs < options.queueLeaseMs && this.#leftMs > 0;
     if (outcome === 'not-executed' && !this.#waits && !this.#unanswered) return false;
-    const budgetMs = options.budgetMs(this.request.ttlMs);
+    const budgetMs = options.budgetMs(this.call.ttlMs);
     return silentMs < (outcome === 'unknown' ? budgetMs * 1.5 : budgetMs);
   }
 
@@ -158,7 +167,7 @@ export class Acquisition {
     const { clock } = this.runtime;
     const { reply, askedAt } = this.#queued;
     const handedOverAt = Math.min(askedAt + (handOver.serverMs - reply.serverMs), clock.now());
-    const claimMs = Math.min(handOver.claimMs, this.request.ttlMs);
+    const claimMs = Math.min(handOver.claimMs, this.call.ttlMs);
     const validUntil = leaseEnd(handedOverAt, claimMs);
     const overtaken = handOver.serverMs < reply.serverMs;
     if (overtaken || validUntil - clock.now() < claimMs / 4) {
@@ -181,6 +190,6 @@ export class Acquisition {
   #clearUp(): void {
     const inQueue = this.#waits && this.#queued !== undefined;
     if (!inQueue && !this.#unanswered) return;
-    this.runtime.insist(() => this.contender.giveUp(), this.request.ttlMs);
+    this.runtime.insist(() => this.contender.giveUp(), this.call.ttlMs);
   }
 }

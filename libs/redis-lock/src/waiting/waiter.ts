@@ -1,4 +1,6 @@
 import type { Clock } from '@redstart/redis-core';
+import type { Member } from '../gathering.js';
+import type { Contender } from '../lease.js';
 
 /** The lock was handed over, as the message from the script of the last holder says. */
 export interface HandOver {
@@ -16,19 +18,32 @@ export interface HandOver {
  * - *asleep*: in `sleep`, until a hand-over, a call to look again, its timer, or `stop`.
  * - *stopped*: for good; the next `throwIfStopped` throws.
  */
-export class Waiter {
+export class Waiter implements Member {
   #handOver: HandOver | undefined;
   #lookAgain = false;
   #stopped: { readonly reason: unknown } | undefined;
   #wake: (() => void) | undefined;
+  /** It hears of a hand-over, now or soon. */
+  listening = false;
+  place = -1;
 
   constructor(
-    readonly owner: string,
-    /** The lock it wants, for messages. */
-    readonly key: string,
-    readonly channel: string,
+    private readonly contender: Pick<Contender, 'owner' | 'key' | 'channel'>,
     private readonly clock: Clock,
   ) {}
+
+  get owner(): string {
+    return this.contender.owner;
+  }
+
+  /** The lock it wants. */
+  get key(): string {
+    return this.contender.key;
+  }
+
+  get channel(): string {
+    return this.contender.channel;
+  }
 
   /** The lock was given to this waiter. */
   receive(handOver: HandOver): void {

@@ -1,4 +1,5 @@
 import type { Cancel, Clock, SubscriberHub, Subscription } from '@redstart/redis-core';
+import { Gathering } from '../gathering.js';
 import type { Contender } from '../lease.js';
 import { Waiter } from './waiter.js';
 
@@ -20,7 +21,10 @@ interface Ear {
  * After `close` nobody can wait any more.
  */
 export class WaitingRoom {
-  readonly #waiters = new Map<string, Waiter>();
+  /** Everybody who is here. */
+  readonly #waiters = new Gathering<Waiter>();
+  /** By owner, those who really wait. */
+  readonly #listeners = new Map<string, Waiter>();
   readonly #ears = new Map<string, Ear>();
   #closed: { readonly reasonFor: (waiter: Waiter) => Error } | undefined;
   /** Hears of every waiter that has left, during `close`. */
@@ -37,9 +41,9 @@ export class WaitingRoom {
     return this.#waiters.size;
   }
 
-  enter({ owner, key, channel }: Pick<Contender, 'owner' | 'key' | 'channel'>): Waiter {
-    const waiter = new Waiter(owner, key, channel, this.clock);
-    this.#waiters.set(owner, waiter);
+  enter(contender: Pick<Contender, 'owner' | 'key' | 'channel'>): Waiter {
+    const waiter = new Waiter(contender, this.clock);
+    this.#waiters.add(waiter);
     return waiter;
   }
 
@@ -53,11 +57,15 @@ export class WaitingRoom {
     ear.closing?.();
     ear.closing = undefined;
     ear.waiters.add(waiter);
+    waiter.listening = true;
+    this.#listeners.set(waiter.owner, waiter);
   }
 
   leave(waiter: Waiter): void {
-    this.#waiters.delete(waiter.owner);
+    this.#waiters.delete(waiter);
     this.#onLeave?.();
+    if (!waiter.listening) return; // As nearly all: what they wanted was free.
+    this.#listeners.delete(waiter.owner);
     const ear = this.#ears.get(waiter.channel);
     if (ear?.waiters.delete(waiter) !== true || ear.waiters.size > 0) return;
     ear.closing = this.clock.after(
@@ -76,10 +84,10 @@ export class WaitingRoom {
       closing?.();
       for (const waiter of waiters) waiter.stop(reasonFor(waiter));
     }
-    const here = [...this.#waiters.keys()];
+    const here = [...this.#waiters];
     await new Promise<void>((resolve) => {
       this.#onLeave = () => {
-        if (!here.some((owner) => this.#waiters.has(owner))) resolve();
+        if (!here.some((waiter) => this.#waiters.has(waiter))) resolve();
       };
       this.#onLeave();
     });
@@ -114,9 +122,15 @@ export class WaitingRoom {
       });
   }
 
+  /** The message may have overtaken the answer to its first question, which says that it has to wait. */
+  #newcomer(owner: string): Waiter | undefined {
+    for (const waiter of this.#waiters) if (waiter.owner === owner) return waiter;
+    return undefined;
+  }
+
   #deliver(message: string): void {
     const [owner = '', fence, serverMs, claimMs, ...key] = message.split(' ');
-    const waiter = this.#waiters.get(owner);
+    const waiter = this.#listeners.get(owner) ?? this.#newcomer(owner);
     // Nobody waits any more: whoever gave up passes the lock on by itself. Or the owner has gone on to the next of several locks.
     if (waiter?.key !== key.join(' ')) return;
     waiter.receive({
