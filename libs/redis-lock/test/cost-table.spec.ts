@@ -105,10 +105,6 @@ const onOneMaster: Readonly<Record<string, Row>> = {
   'n keys in one slot, all free': async ({ locks }, measure) => {
     await measure(() => locks.acquire(keysOfOneSlot));
   },
-  'n keys: `release`': async ({ locks }, measure) => {
-    const lock = await locks.acquire(keysOfOneSlot);
-    await measure(() => lock.release());
-  },
   'a read/write lock: `read`, `write`, their `release`, `downgrade`, `inspect`': async ({ locks }, measure) => {
     const prices = locks.readWrite('prices');
     const taken: Lock[] = [];
@@ -162,7 +158,20 @@ const onOneMaster: Readonly<Record<string, Row>> = {
   },
 };
 
+const releaseOfMany: Row = async ({ locks }, measure) => {
+  const lock = await locks.acquire(keysOfOneSlot);
+  await measure(() => lock.release());
+};
+
+const onOneServer: Readonly<Record<string, Row>> = {
+  'n keys on one server: `release`': releaseOfMany,
+  'n locks on one server, each asked for in one tick, all free': async ({ locks }, measure) => {
+    await measure(() => Promise.all(Array.from({ length: n }, (_, at) => locks.acquire(['ticket', at]))));
+  },
+};
+
 const onCluster: Readonly<Record<string, Row>> = {
+  'n keys on a Cluster: `release`': releaseOfMany,
   'n keys in several slots of a Cluster': async ({ locks }, measure) => {
     await measure(() => locks.acquire(Array.from({ length: n }, (_, at) => ['order', at])));
   },
@@ -191,7 +200,9 @@ const costIn = (row: string): Cost => {
 
 describe('the table of the README that says what everything costs', () => {
   it('says what is measured here, and nothing else', () => {
-    const measured = [onOneMaster, onCluster, withReplicas, atEachNode].flatMap((rows) => Object.keys(rows));
+    const measured = [onOneMaster, onOneServer, onCluster, withReplicas, atEachNode].flatMap((rows) =>
+      Object.keys(rows),
+    );
     expect([...lines.keys()].sort()).toEqual(measured.sort());
   });
 });
@@ -236,7 +247,7 @@ describeOn(standalone, cluster)('what it costs', (redis) => {
     for (const measured of costs) expect(measured).toEqual(cost);
   };
 
-  const rows = redis.topology === 'cluster' ? { ...onOneMaster, ...onCluster } : onOneMaster;
+  const rows = redis.topology === 'cluster' ? { ...onOneMaster, ...onCluster } : { ...onOneMaster, ...onOneServer };
   it.each(Object.entries(rows))('is as the README says: %s', async (what, row) => {
     await expectCosts(row, costIn(what));
   });
