@@ -44,8 +44,8 @@ export { tokenBucket, type TokenBucket, type TokenBucketOptions } from './algori
 export { RateLimit, SkipRateLimit, type RateLimitDecoratorOptions } from './decorators/rate-limit.decorator.js';
 export { LimitCalls, type LimitCallsOptions } from './decorators/limit-calls.decorator.js';
 export type { PolicyArgument } from './decorators/inline-policy.js';
-export { RateLimitGuard } from './http/rate-limit.guard.js';
-export { by, type MaybeKey, type RateLimitContext, type RequestKey } from './http/by.js';
-export type { RequestCost } from './http/declared-limits.js';
+export { RateLimitGuard } from './requests/rate-limit.guard.js';
+export { by, type MaybeKey, type RateLimitContext, type RequestKey } from './requests/by.js';
+export type { RequestCost } from './requests/declared-limits.js';
 
 export { RedisThrottlerStorage, type ThrottlerRecord } from './throttler/throttler-storage.js';

@@ -1,6 +1,6 @@
 import { formatDuration, RedstartError, type ErrorResponse } from '@redstart/redis-core';
 import type { RateLimitDecision } from './decision.js';
-import { rateLimitFields } from './http/rate-limit-fields.js';
+import { rateLimitFields } from './requests/rate-limit-fields.js';
 
 /** A call was denied by its rate limit. Thrown by `@RateLimit`, `@LimitCalls` and {@link RateLimitService.check}'s callers; over HTTP a 429. */
 export class RateLimitExceededError extends RedstartError {

@@ -1,8 +1,8 @@
 import { Global, Module, type DynamicModule, type Provider } from '@nestjs/common';
 import { APP_GUARD, HttpAdapterHost, ModulesContainer } from '@nestjs/core';
 import { featureModule, type AsyncOptions, type FeatureModuleIdentity } from '@redstart/redis-core';
-import { GlobalRateLimitGuard } from './http/rate-limit.guard.js';
-import { RequestLimiter } from './http/request-limiter.js';
+import { GlobalRateLimitGuard } from './requests/rate-limit.guard.js';
+import { RequestLimiter } from './requests/request-limiter.js';
 import { DeclarationCheck } from './policies/declaration-check.js';
 import { resolveRateLimitOptions, type RateLimitOptions } from './ratelimit.options.js';
 import { RateLimitService } from './ratelimit.service.js';

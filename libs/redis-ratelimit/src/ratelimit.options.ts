@@ -8,7 +8,7 @@ import {
   type Clock,
   type Duration,
 } from '@redstart/redis-core';
-import { by, type RequestKey } from './http/by.js';
+import { by, type RequestKey } from './requests/by.js';
 import { createPolicies, type Policies } from './policies/create-policies.js';
 import { checkOnError, type OnError } from './policies/policy-options.js';
 import { PolicyBook } from './policies/policy-book.js';

@@ -1,6 +1,6 @@
-import { rateLimitFields } from '../src/http/rate-limit-fields.js';
-import { serializeList } from '../src/http/structured-fields.js';
-import { subnetOf } from '../src/http/address.js';
+import { rateLimitFields } from '../src/requests/rate-limit-fields.js';
+import { serializeList } from '../src/requests/structured-fields.js';
+import { subnetOf } from '../src/requests/address.js';
 import { combine, type LimitDecision } from '../src/decision.js';
 import { by, type RateLimitContext } from '../src/index.js';
 

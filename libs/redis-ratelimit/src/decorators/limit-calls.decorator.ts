@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { bindMethod, checkFunction, checkKnownKeys, type KeyedMethodDecorator, type KeyOf } from '@redstart/redis-core';
-import { isMissing, type MaybeKey } from '../http/by.js';
+import { isMissing, type MaybeKey } from '../requests/by.js';
 import type { PolicyReference } from '../policies/policy-book.js';
 import { RateLimitExceededError, RateLimitKeyMissingError } from '../ratelimit.errors.js';
 import type { RateLimitService } from '../ratelimit.service.js';

@@ -1,8 +1,8 @@
 import { UseGuards, type Type } from '@nestjs/common';
 import { checkFunction, checkKnownKeys, injectRuntime, OptionsError } from '@redstart/redis-core';
-import type { RequestKey } from '../http/by.js';
-import { declareLimit, declareSkip, type DeclaredLimit, type RequestCost } from '../http/declared-limits.js';
-import { RateLimitGuard } from '../http/rate-limit.guard.js';
+import type { RequestKey } from '../requests/by.js';
+import { declareLimit, declareSkip, type DeclaredLimit, type RequestCost } from '../requests/declared-limits.js';
+import { RateLimitGuard } from '../requests/rate-limit.guard.js';
 import { getRateLimitToken } from '../ratelimit.tokens.js';
 import { policyReference, type PolicyArgument } from './inline-policy.js';
 

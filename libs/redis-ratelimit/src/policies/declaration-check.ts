@@ -2,7 +2,7 @@ import type { OnModuleInit, Type } from '@nestjs/common';
 import { MetadataScanner, type ModulesContainer } from '@nestjs/core';
 import { OptionsError } from '@redstart/redis-core';
 import { callLimitsAt } from '../decorators/limit-calls.decorator.js';
-import { limitsAt, methodsWithoutTheirDeclaration, skipsAt } from '../http/declared-limits.js';
+import { limitsAt, methodsWithoutTheirDeclaration, skipsAt } from '../requests/declared-limits.js';
 import { UnknownPolicyError } from '../ratelimit.errors.js';
 import { RateLimitService } from '../ratelimit.service.js';
 import type { PolicyReference, PolicyBook } from './policy-book.js';
