@@ -8,7 +8,9 @@ export { RateLimitService, type ConsumeOptions, type RateLimitCheck, type WaitOp
 export { getRateLimitToken, getThrottlerStorageToken, InjectRateLimit } from './ratelimit.tokens.js';
 export {
   RateLimitExceededError,
+  RateLimitInputError,
   RateLimitKeyMissingError,
+  RequestDeniedError,
   SlotLostError,
   UnknownPolicyError,
 } from './ratelimit.errors.js';
@@ -45,7 +47,13 @@ export { RateLimit, SkipRateLimit, type RateLimitDecoratorOptions } from './deco
 export { LimitCalls, type LimitCallsOptions } from './decorators/limit-calls.decorator.js';
 export type { PolicyArgument } from './decorators/inline-policy.js';
 export { RateLimitGuard } from './requests/rate-limit.guard.js';
-export { by, type MaybeKey, type RateLimitContext, type RequestKey } from './requests/by.js';
+export { RateLimitGraphQLError } from './requests/transport-errors.js';
+export { by, type IpKeyOptions, type MaybeKey, type RequestKey } from './requests/by.js';
+export { ipIn, userIn } from './requests/matches.js';
+export type { GraphQLOperation, RateLimitContext, RequestMatch, RequestTransport } from './requests/context.js';
+export type { AnonymousOptions, AnonymousRule } from './requests/anonymous.js';
+export type { RateLimitHeaderOptions } from './requests/answer-headers.js';
+export type { GlobalPolicy } from './requests/global-policies.js';
 export type { RequestCost } from './requests/declared-limits.js';
 
 export { RedisThrottlerStorage, type ThrottlerRecord } from './throttler/throttler-storage.js';

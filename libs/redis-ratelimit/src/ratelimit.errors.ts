@@ -2,36 +2,47 @@ import { formatDuration, RedstartError, type ErrorResponse } from '@redstart/red
 import type { RateLimitDecision } from './decision.js';
 import { rateLimitFields } from './requests/rate-limit-fields.js';
 
+/** Kinds of problems that clients of any server may know: https://iana.org/assignments/http-problem-types */
+const problemTypes = 'https://iana.org/assignments/http-problem-types';
+
+/** What an answer says beside its problem. */
+interface ExceededOptions {
+  /** All that was decided for the same call. @default the denial */
+  readonly all?: readonly RateLimitDecision[];
+  /** Whether the answer carries the `RateLimit` fields of `all`. @default true */
+  readonly fields?: boolean;
+  /** The headers themselves, in place of those fields. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 /** A call was denied by its rate limit. Thrown by `@RateLimit`, `@LimitCalls` and {@link RateLimitService.check}'s callers; over HTTP a 429. */
 export class RateLimitExceededError extends RedstartError {
   readonly code = 'RATE_LIMIT_EXCEEDED';
   /** When the same call would be allowed if nothing else happens; `Infinity`: never, its cost exceeds the limit. */
   readonly retryAfterMs: number;
   readonly #decisions: readonly RateLimitDecision[];
-  readonly #fields: boolean;
+  readonly #headers: Readonly<Record<string, string>>;
 
-  /**
-   * @param decision the denial
-   * @param all what was decided for the same call, for the `RateLimit` fields; with `fields: false` they are left out
-   */
+  /** @param decision the denial */
   constructor(
     readonly decision: RateLimitDecision,
-    { all = [decision], fields = true }: { all?: readonly RateLimitDecision[]; fields?: boolean } = {},
+    { all = [decision], fields = true, headers = fields ? rateLimitFields(all) : {} }: ExceededOptions = {},
   ) {
     super(describe(decision));
     this.retryAfterMs = decision.retryAfterMs;
     this.#decisions = all;
-    this.#fields = fields;
+    this.#headers = headers;
   }
 
   override get response(): ErrorResponse {
     const violated = this.#decisions.filter(({ allowed }) => !allowed).flatMap(({ limits }) => limits);
     return {
       status: 429,
+      type: `${problemTypes}#quota-exceeded`,
       title: 'Too Many Requests',
       detail: adviceOf(this.retryAfterMs),
       retryAfterMs: this.retryAfterMs,
-      headers: this.#fields ? rateLimitFields(this.#decisions) : {},
+      headers: this.#headers,
       extensions: { 'violated-policies': violated.filter(({ allowed }) => !allowed).map(({ name }) => name) },
     };
   }
@@ -103,5 +114,38 @@ export class SlotLostError extends RedstartError {
         (reason === 'gone' ? 'Redis does not know it any more.' : 'it could not be renewed before its lease lapsed.') +
         ' The limit may be exceeded until the call ends; stop it when its signal aborts.',
     );
+  }
+}
+
+/** The caller stands on a deny list of the module. Over HTTP a 403. Nothing was counted. */
+export class RequestDeniedError extends RedstartError {
+  readonly code = 'REQUEST_DENIED';
+
+  constructor() {
+    super('The call matches a rule of RedisRateLimitModule.forRoot({ deny }).');
+  }
+
+  override get response(): ErrorResponse {
+    return { status: 403, title: 'Forbidden', detail: 'Requests like this one are not accepted.' };
+  }
+}
+
+/**
+ * What a key or cost function of a decorator made of a call can't be counted: half a character or an object as a key, a negative or fractional
+ * cost. Clients write what those functions read, so over HTTP it is a 400. Nothing was counted.
+ */
+export class RateLimitInputError extends RedstartError {
+  readonly code = 'RATE_LIMIT_INPUT';
+
+  constructor(
+    readonly policy: string,
+    readonly part: 'key' | 'cost',
+    cause: Error,
+  ) {
+    super(`Rate limit "${policy}": the ${part} of this call can't be used. ${cause.message}`, { cause });
+  }
+
+  override get response(): ErrorResponse {
+    return { status: 400, title: 'Bad Request', detail: 'The request holds a value that it can not be counted by.' };
   }
 }

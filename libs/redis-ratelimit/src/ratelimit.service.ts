@@ -14,7 +14,7 @@ import { Decider, type Decided, type SubjectCharge } from './deciding/decider.js
 import { DenialCache } from './denials/denial-cache.js';
 import { JointDecision } from './deciding/joint-decision.js';
 import type { RateLimitDecision, RateLimitReceipt } from './decision.js';
-import type { RateLimitContext } from './http/by.js';
+import type { RateLimitContext } from './requests/context.js';
 import { createPolicies } from './policies/create-policies.js';
 import type { PolicyReference } from './policies/policy-book.js';
 import type { CompiledPolicy, RateLimitPolicy } from './policies/policy.js';

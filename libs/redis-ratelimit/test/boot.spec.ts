@@ -212,9 +212,18 @@ describeOn(standalone)('the boot', (redis) => {
     ],
     ['@SkipRateLimit on UnknownSkip.get: no rate limit policy is named "nope"', moduleOf([UnknownSkip])],
     ['@LimitCalls on UnknownCalls.run: no rate limit policy is named "nope"', moduleOf([], [UnknownCalls])],
-    ['@RateLimit or @SkipRateLimit on NoHandler.run: this method is no HTTP handler', moduleOf([], [NoHandler])],
-    ['@RateLimit or @SkipRateLimit on NoRoute.helper: this method is no HTTP handler', moduleOf([NoRoute])],
-    ['@RateLimit or @SkipRateLimit on NoController: this class is no controller', moduleOf([], [NoController])],
+    [
+      '@RateLimit or @SkipRateLimit on NoHandler.run: this method is no HTTP, GraphQL, WebSocket or message handler',
+      moduleOf([], [NoHandler]),
+    ],
+    [
+      '@RateLimit or @SkipRateLimit on NoRoute.helper: this method is no HTTP, GraphQL, WebSocket or message handler',
+      moduleOf([NoRoute]),
+    ],
+    [
+      '@RateLimit or @SkipRateLimit on NoController: this class is no controller, gateway or resolver',
+      moduleOf([], [NoController]),
+    ],
     ['@RateLimit or @SkipRateLimit on Lost.get: another decorator above it', moduleOf([Lost])],
     ['@RateLimit or @SkipRateLimit on HalfLost.get: another decorator above it', moduleOf([HalfLost])],
     ['@RateLimit or @SkipRateLimit on LostSkip.get: another decorator above it', moduleOf([LostSkip])],

@@ -1,5 +1,13 @@
 import 'reflect-metadata';
-import { bindMethod, checkFunction, checkKnownKeys, type KeyedMethodDecorator, type KeyOf } from '@redstart/redis-core';
+import {
+  bindMethod,
+  checkFunction,
+  checkInteger,
+  checkKnownKeys,
+  checkText,
+  type KeyedMethodDecorator,
+  type KeyOf,
+} from '@redstart/redis-core';
 import { isMissing, type MaybeKey } from '../requests/by.js';
 import type { PolicyReference } from '../policies/policy-book.js';
 import { RateLimitExceededError, RateLimitKeyMissingError } from '../ratelimit.errors.js';
@@ -56,6 +64,8 @@ export function LimitCalls(
   checkKnownKeys(options, ['key', 'cost', 'limiter'], decorator);
   const { key: keyOf, cost = 1, limiter = 'default' } = options;
   checkFunction(keyOf, `${decorator}.key`);
+  checkText(limiter, `${decorator}.limiter`);
+  if (typeof cost !== 'function') checkInteger(cost, `${decorator}.cost`, 0, 2 ** 31);
 
   return (target, method, descriptor) => {
     const reference = policyReference(policy, `${target.constructor.name}.${String(method)}`, decorator);

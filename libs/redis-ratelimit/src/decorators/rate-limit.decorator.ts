@@ -1,31 +1,41 @@
 import { UseGuards, type Type } from '@nestjs/common';
-import { checkFunction, checkKnownKeys, injectRuntime, OptionsError } from '@redstart/redis-core';
+import { checkFunction, checkKnownKeys, checkText, injectRuntime, OptionsError } from '@redstart/redis-core';
+import { checkAnonymous, type AnonymousRule } from '../requests/anonymous.js';
 import type { RequestKey } from '../requests/by.js';
+import type { RequestMatch } from '../requests/context.js';
 import { declareLimit, declareSkip, type DeclaredLimit, type RequestCost } from '../requests/declared-limits.js';
+import { checkStaticCost } from '../requests/global-policies.js';
 import { RateLimitGuard } from '../requests/rate-limit.guard.js';
+import { checkPolicyName } from '../policies/policy.js';
 import { getRateLimitToken } from '../ratelimit.tokens.js';
 import { policyReference, type PolicyArgument } from './inline-policy.js';
 
 export interface RateLimitDecoratorOptions {
-  /** By what requests are counted. @default the module's: by.any(by.user(), by.ip()) */
+  /** By what calls are counted. @default the module's: by.any(by.user(), by.ip()) */
   key?: RequestKey;
-  /** Units that a request takes. @default 1 */
+  /** Units that a call takes, an integer 0..2^31, or how to read them from the call. @default 1 */
   cost?: RequestCost;
+  /** Calls that this limit leaves out: they are not counted. */
+  skip?: RequestMatch;
+  /** What happens to calls that lack what they are counted by. @default the module's: they are refused with 403 */
+  anonymous?: AnonymousRule;
   /** The name of the RedisRateLimitModule that holds the policy. @default 'default' */
   limiter?: string;
 }
 
 /**
- * Limits HTTP handlers: one method, or all of a controller.
+ * Limits handlers: one method, or all of a controller, resolver or gateway.
  *
- * A request counts once against every limit of its route, whether it comes from the class, the method or `global`. Limits with one key are
+ * HTTP routes, GraphQL resolvers, WebSocket and microservice messages. A call counts once against every limit of its handler, whether it comes from
+ * the class, the method or `global`; what counts is the request, the operation (however many of its resolvers run, and how often) or the message. Limits with one key are
  * decided in one script, all or none; a limit at the method replaces the one of the same policy at the class, and one at a class that of its base
- * class. A decorator above that puts a function of its own in place of the method has to copy its metadata, or to stand below. A denied request gets a 429 before
+ * class. A decorator above that puts a function of its own in place of the method has to copy its metadata, or to stand below. A denied call gets its answer before
  * interceptors, pipes and the handler run. Put it above the guard that finds the user: guards run from the bottom up.
  *
  * @param policy a name of the module's policies, or a limit of its own: `{ limit: 10, window: '1m' }`, counted under the name of its place
- * @throws at boot: OptionsError on a method that is no HTTP handler or has lost its limit to another decorator, UnknownPolicyError, and Nest's own error naming the controller when
- *   RedisRateLimitModule is missing. In a request: RateLimitExceededError · RateLimitKeyMissingError
+ * @throws at boot: OptionsError on a method that is no handler or has lost its limit to another decorator, UnknownPolicyError, and Nest's own error naming the class when
+ *   RedisRateLimitModule is missing. In a call: RateLimitExceededError · RateLimitKeyMissingError · RateLimitInputError · RequestDeniedError; over GraphQL a
+ *   RateLimitGraphQLError, over WebSockets a WsException and over microservices an RpcException, with that as the `cause`
  * @example
  * @RateLimit('login', { key: by.ip() })
  * @Post('login')
@@ -36,13 +46,24 @@ export function RateLimit(
   options: RateLimitDecoratorOptions = {},
 ): ClassDecorator & MethodDecorator {
   const decorator = '@RateLimit';
-  checkKnownKeys(options, ['key', 'cost', 'limiter'], decorator);
-  const { key, cost = 1, limiter = 'default' } = options;
+  checkKnownKeys(options, ['key', 'cost', 'skip', 'anonymous', 'limiter'], decorator);
+  const { key, skip, limiter = 'default' } = options;
   if (key !== undefined) checkFunction(key, `${decorator}.key`);
+  if (skip !== undefined) checkFunction(skip, `${decorator}.skip`);
+  checkText(limiter, `${decorator}.limiter`);
+  const cost = checkStaticCost(options.cost ?? 1, `${decorator}.cost`);
+  const anonymous = checkAnonymous(options.anonymous, `${decorator}.anonymous`);
 
   return (target: object, method?: string | symbol, descriptor?: PropertyDescriptor) => {
     const { owner, name, place } = placeOf(decorator, target, method, descriptor);
-    const limit: DeclaredLimit = { policy: policyReference(policy, name, decorator), limiter, key, cost };
+    const limit: DeclaredLimit = {
+      policy: policyReference(policy, name, decorator),
+      limiter,
+      key,
+      cost,
+      skip,
+      anonymous,
+    };
     declareLimit(place, limit);
     // Not needed by the guard: it makes a forgotten module an error at boot that names the controller.
     const token = getRateLimitToken(limiter);
@@ -61,6 +82,7 @@ export function RateLimit(
  */
 export function SkipRateLimit(...policies: string[]): ClassDecorator & MethodDecorator {
   const decorator = '@SkipRateLimit';
+  for (const name of policies) checkPolicyName(name, decorator);
   return (target: object, method?: string | symbol, descriptor?: PropertyDescriptor) => {
     declareSkip(placeOf(decorator, target, method, descriptor).place, policies);
   };

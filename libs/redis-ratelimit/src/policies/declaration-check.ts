@@ -2,13 +2,13 @@ import type { OnModuleInit, Type } from '@nestjs/common';
 import { MetadataScanner, type ModulesContainer } from '@nestjs/core';
 import { OptionsError } from '@redstart/redis-core';
 import { callLimitsAt } from '../decorators/limit-calls.decorator.js';
-import { limitsAt, methodsWithoutTheirDeclaration, skipsAt } from '../requests/declared-limits.js';
+import { limitsAt, methodsWithoutTheirDeclaration, skipsAt, type DeclaredLimit } from '../requests/declared-limits.js';
+import { graphqlOptionsToken, handlerKinds, isGateway, type HandlerKind } from '../requests/handler-kinds.js';
+import { propertyOf } from '../requests/properties.js';
+import { defaultKey, type ResolvedRateLimitOptions } from '../ratelimit.options.js';
 import { UnknownPolicyError } from '../ratelimit.errors.js';
 import { RateLimitService } from '../ratelimit.service.js';
-import type { PolicyReference, PolicyBook } from './policy-book.js';
-
-/** What Nest's route decorators leave on a handler, the same since Nest 5. */
-const routeMetadata = 'method';
+import type { PolicyReference } from './policy-book.js';
 
 interface Candidate {
   readonly type: Type;
@@ -22,12 +22,12 @@ interface Candidate {
 export class DeclarationCheck implements OnModuleInit {
   readonly #scanner = new MetadataScanner();
   readonly #modules: ModulesContainer;
-  readonly #book: PolicyBook;
+  readonly #options: ResolvedRateLimitOptions;
   readonly #limiter: string;
 
-  constructor(modules: ModulesContainer, book: PolicyBook, limiter: string) {
+  constructor(modules: ModulesContainer, options: ResolvedRateLimitOptions, limiter: string) {
     this.#modules = modules;
-    this.#book = book;
+    this.#options = options;
     this.#limiter = limiter;
   }
 
@@ -41,11 +41,19 @@ export class DeclarationCheck implements OnModuleInit {
   }
 
   #checkClass({ type, controller }: Candidate): void {
-    if (!controller) {
-      throw new OptionsError(
-        `@RateLimit or @SkipRateLimit on ${type.name}`,
-        'this class is no controller, so no request passes it. Use @LimitCalls on its methods.',
-      );
+    const decorator = `@RateLimit or @SkipRateLimit on ${type.name}`;
+    if (!controller && !isGateway(type)) {
+      const kinds = this.#scanner.getAllMethodNames(type.prototype as object).flatMap((name) => {
+        const method: unknown = Reflect.get(type.prototype as object, name);
+        return typeof method === 'function' ? handlerKinds(type, method, controller) : [];
+      });
+      if (kinds.length === 0) {
+        throw new OptionsError(
+          decorator,
+          'this class is no controller, gateway or resolver, so no request passes it. Use @LimitCalls on its methods.',
+        );
+      }
+      if (kinds.every((kind) => kind === 'graphql-field')) this.#checkFieldGuards(decorator);
     }
     this.#checkNames(type, type.name);
   }
@@ -57,19 +65,57 @@ export class DeclarationCheck implements OnModuleInit {
     for (const { policy, limiter } of callLimitsAt(method)) {
       if (limiter === this.#limiter) this.#resolve(policy, `@LimitCalls on ${where}`);
     }
-    if (limitsAt(method).length + skipsAt(method).length === 0) return;
-    if (!controller || !Reflect.hasMetadata(routeMetadata, method)) {
-      throw new OptionsError(
-        `@RateLimit or @SkipRateLimit on ${where}`,
-        'this method is no HTTP handler, so no request passes it. Use @LimitCalls.',
-      );
+    const kinds = handlerKinds(type, method, controller);
+    if (limitsAt(method).length + skipsAt(method).length > 0) {
+      const decorator = `@RateLimit or @SkipRateLimit on ${where}`;
+      if (kinds.length === 0) {
+        throw new OptionsError(
+          decorator,
+          'this method is no HTTP, GraphQL, WebSocket or message handler, so no request passes it. Use @LimitCalls.',
+        );
+      }
+      if (kinds.includes('graphql-field')) this.#checkFieldGuards(decorator);
+      this.#checkNames(method, where);
     }
-    this.#checkNames(method, where);
+    this.#checkKeys([...limitsAt(type), ...limitsAt(method)], kinds, where);
+  }
+
+  /** A message has neither a user nor an address, so the key that all others share would refuse every one. */
+  #checkKeys(limits: readonly DeclaredLimit[], kinds: readonly HandlerKind[], where: string): void {
+    if (!kinds.includes('rpc') || this.#options.key !== defaultKey || this.#options.anonymous !== 'refuse') return;
+    const keyless = limits.find(
+      ({ limiter, key, anonymous = 'refuse' }) =>
+        limiter === this.#limiter && key === undefined && anonymous === 'refuse',
+    );
+    if (keyless === undefined) return;
+    throw new OptionsError(
+      `@RateLimit on ${where}`,
+      `counts messages of a microservice by user or ip, and they have neither. Say by what: { key: ({ data }) => … }.`,
+    );
+  }
+
+  #checkFieldGuards(decorator: string): void {
+    const options = [...this.#modules.values()].flatMap((module) => {
+      const instance: unknown = module.providers.get(graphqlOptionsToken)?.instance;
+      return instance === undefined ? [] : [instance];
+    });
+    const guarded = options.every((option) => {
+      const enhancers = propertyOf(option, 'fieldResolverEnhancers');
+      return Array.isArray(enhancers) && enhancers.includes('guards');
+    });
+    if (guarded) return;
+    throw new OptionsError(
+      decorator,
+      "Nest runs no guards at resolvers of fields and references, so it would not apply. Set GraphQLModule.forRoot({ fieldResolverEnhancers: ['guards'] }), or use @LimitCalls.",
+    );
   }
 
   #checkNames(place: object, where: string): void {
-    for (const { policy, limiter } of limitsAt(place)) {
-      if (limiter === this.#limiter) this.#resolve(policy, `@RateLimit on ${where}`);
+    for (const { policy, limiter, anonymous } of limitsAt(place)) {
+      if (limiter !== this.#limiter) continue;
+      this.#resolve(policy, `@RateLimit on ${where}`);
+      const other = typeof anonymous === 'object' ? anonymous.policy : undefined;
+      if (other !== undefined) this.#resolve({ name: other }, `@RateLimit on ${where}, anonymous`);
     }
     const known = this.#namesOfAllModules();
     for (const name of skipsAt(place).flat()) {
@@ -87,10 +133,10 @@ export class DeclarationCheck implements OnModuleInit {
   }
 
   #resolve(policy: PolicyReference, where: string): void {
-    if (policy.inline === undefined && !this.#book.names.includes(policy.name)) {
-      throw new UnknownPolicyError(policy.name, this.#book.names, where);
+    if (policy.inline === undefined && !this.#options.policies.names.includes(policy.name)) {
+      throw new UnknownPolicyError(policy.name, this.#options.policies.names, where);
     }
-    this.#book.register(policy);
+    this.#options.policies.register(policy);
   }
 
   #candidates(): Candidate[] {

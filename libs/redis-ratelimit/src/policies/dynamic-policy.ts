@@ -1,6 +1,6 @@
 import { encodeSubject, OptionsError, type Clock, type Key } from '@redstart/redis-core';
 import { LRUCache } from 'lru-cache';
-import type { RateLimitContext } from '../http/by.js';
+import type { RateLimitContext } from '../requests/context.js';
 import type { Dynamic } from './dynamic.js';
 import { compilePolicy, isStaticPolicy, type CompiledPolicy } from './policy.js';
 import type { OnError } from './policy-options.js';

@@ -1,5 +1,5 @@
 import { checkFunction, checkInteger, checkKnownKeys, durationMs, type Duration, type Key } from '@redstart/redis-core';
-import type { RateLimitContext } from '../http/by.js';
+import type { RateLimitContext } from '../requests/context.js';
 import type { StaticPolicy } from './policy.js';
 
 /** Says which limits hold for a subject: those of its plan, for instance. */

@@ -1,5 +1,5 @@
 import { OptionsError, type Clock, type Key } from '@redstart/redis-core';
-import type { RateLimitContext } from '../http/by.js';
+import type { RateLimitContext } from '../requests/context.js';
 import { UnknownPolicyError } from '../ratelimit.errors.js';
 import type { Policies } from './create-policies.js';
 import { DynamicPolicy } from './dynamic-policy.js';

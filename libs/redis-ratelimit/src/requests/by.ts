@@ -1,73 +1,103 @@
 import { createHash } from 'node:crypto';
-import type { ExecutionContext } from '@nestjs/common';
-import type { Key } from '@redstart/redis-core';
-import { subnetOf } from './address.js';
+import {
+  checkFunction,
+  checkInteger,
+  checkKnownKeys,
+  checkText,
+  encodeSubject,
+  OptionsError,
+  type Key,
+} from '@redstart/redis-core';
+import { defaultIpv6Prefix, subnetOf } from './address.js';
+import type { RateLimitContext } from './context.js';
 
-/** What a key or cost function of `@RateLimit` sees of a request. */
-export interface RateLimitContext {
-  /** The request of the framework: Express' or Fastify's. */
-  readonly request: unknown;
-  /** The client's address as the framework trusts it: set Express' `trust proxy` or Fastify's `trustProxy` to the proxies that you run. */
-  readonly ip: string | undefined;
-  /** `request.user`, where authentication guards put it. */
-  readonly user: unknown;
-  /** A header by its name, in any case. Several values count as one text. */
-  header(name: string): string | undefined;
-  readonly execution: ExecutionContext;
-}
-
-/** What a key function may return: nothing means that the request has no such identity. */
+/** What a key function may return: nothing means that the call has no such identity. */
 export type MaybeKey = Key | null | undefined;
 
-/** Says by what a request is counted. */
+/** Says by what calls are counted. */
 export interface RequestKey {
   (context: RateLimitContext): MaybeKey | Promise<MaybeKey>;
   /** What it looks for, for messages: `user or ip`. */
   readonly wanted?: string;
 }
 
-/** Fields of `request.user` that commonly hold the identity, in order. */
+export interface IpKeyOptions {
+  /** How many bits of an IPv6 address count: what your clients command of them. @default 64 */
+  ipv6Prefix?: number;
+}
+
+/** RFC 9110: a token. */
+const fieldName = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+
+/** Fields of a user that commonly hold the identity, in order. */
 const userFields = ['id', 'sub', 'userId'] as const;
 
 /**
- * Ready-made key functions. A request without the identity is refused, and never counted together with others like it.
+ * Ready-made key functions. A call without the identity is refused, or treated as `anonymous` says; it is never silently counted together with others like it.
  *
  * @example  @RateLimit('api', { key: by.any(by.apiKey(), by.user(), by.ip()) })
  */
 export const by = Object.freeze({
   /** The address of the client, `['ip', …]`; of an IPv6 address its /64, since one client commands all of those. */
-  ip: (): RequestKey => named('ip', ({ ip }) => (ip === undefined ? undefined : ['ip', subnetOf(ip)])),
+  ip: (options: IpKeyOptions = {}): RequestKey => {
+    checkKnownKeys(options, ['ipv6Prefix'], 'by.ip');
+    const prefix = checkInteger(options.ipv6Prefix ?? defaultIpv6Prefix, 'by.ip.ipv6Prefix', 1, 128);
+    return named('ip', ({ ip }) => (ip === undefined ? undefined : ['ip', subnetOf(ip, prefix)]));
+  },
 
   /** The user that authentication has found, `['user', …]`: its `id`, `sub` or `userId`, or what `identity` picks. */
-  user: (identity: (user: unknown) => string | number | bigint | undefined = idOf): RequestKey =>
-    named('user', ({ user }) => {
+  user: (identity: (user: unknown) => string | number | bigint | undefined = identityOf): RequestKey => {
+    checkFunction(identity, 'by.user');
+    return named('user', ({ user }) => {
       const id = user === undefined || user === null ? undefined : identity(user);
       return id === undefined || id === '' ? undefined : ['user', id];
-    }),
+    });
+  },
 
   /** The value of a header, `['header', name, …]`. Anybody may send anything in it: use it behind authentication, or for what a proxy of yours sets. */
-  header: (name: string): RequestKey =>
-    named(`header ${name}`, (context) => {
-      const value = context.header(name);
-      return value === undefined || value === '' ? undefined : ['header', name.toLowerCase(), value];
-    }),
+  header: (name: string): RequestKey => {
+    const lower = checkHeaderName(name, 'by.header');
+    return named(`header ${name}`, (context) => {
+      const value = context.header(lower);
+      return value === undefined || value === '' ? undefined : ['header', lower, value];
+    });
+  },
 
   /** Like {@link by.header}, for a header that holds a secret: only its hash reaches Redis. @default 'x-api-key' */
-  apiKey: (name = 'x-api-key'): RequestKey =>
-    named(`header ${name}`, (context) => {
-      const value = context.header(name);
-      return value === undefined || value === '' ? undefined : ['apikey', name.toLowerCase(), hash(value)];
-    }),
+  apiKey: (name = 'x-api-key'): RequestKey => {
+    const lower = checkHeaderName(name, 'by.apiKey');
+    return named(`header ${name}`, (context) => {
+      const value = context.header(lower);
+      return value === undefined || value === '' ? undefined : ['apikey', lower, hash(value)];
+    });
+  },
 
-  /** The first of these that the request has. */
-  any: (...keys: readonly [RequestKey, ...RequestKey[]]): RequestKey =>
-    named(keys.map(({ wanted = 'a key of your own' }) => wanted).join(' or '), async (context) => {
+  /** The first of these that the call has. */
+  any: (...keys: readonly [RequestKey, ...RequestKey[]]): RequestKey => {
+    for (const key of keys) checkFunction(key, 'by.any');
+    return named(wantedOf(keys, ' or '), async (context) => {
       for (const key of keys) {
         const found = await key(context);
         if (!isMissing(found)) return found;
       }
       return undefined;
-    }),
+    });
+  },
+
+  /** All of these together: another combination is another count. A call that lacks one of them has no identity. */
+  all: (...keys: readonly [RequestKey, ...RequestKey[]]): RequestKey => {
+    for (const key of keys) checkFunction(key, 'by.all');
+    return named(wantedOf(keys, ' and '), async (context) => {
+      const parts: string[] = [];
+      for (const key of keys) {
+        const found = await key(context);
+        if (isMissing(found)) return undefined;
+        // Each of them is one part, whatever it is made of: ['a'] and ['b', 'c'] never meet ['a', 'b'] and ['c'].
+        parts.push(encodeSubject(found));
+      }
+      return parts;
+    });
+  },
 });
 
 /** Whether a key function found no identity. */
@@ -75,17 +105,33 @@ export function isMissing(key: unknown): key is null | undefined | '' {
   return key === undefined || key === null || key === '';
 }
 
-function named(wanted: string, key: (context: RateLimitContext) => MaybeKey | Promise<MaybeKey>): RequestKey {
-  return Object.assign(key, { wanted });
+/** How a key function is described to whoever reads an error. */
+export function wantedBy({ wanted = 'a key of your own' }: RequestKey): string {
+  return wanted;
 }
 
-function idOf(user: unknown): string | number | bigint | undefined {
+/** The identity of a user as authentication libraries describe one. */
+export function identityOf(user: unknown): string | number | bigint | undefined {
   if (typeof user !== 'object' || user === null) return undefined;
   for (const field of userFields) {
     const id: unknown = Reflect.get(user, field);
     if (typeof id === 'string' || typeof id === 'number' || typeof id === 'bigint') return id;
   }
   return undefined;
+}
+
+function named(wanted: string, key: (context: RateLimitContext) => MaybeKey | Promise<MaybeKey>): RequestKey {
+  return Object.assign(key, { wanted });
+}
+
+function wantedOf(keys: readonly RequestKey[], conjunction: string): string {
+  return keys.map(wantedBy).join(conjunction);
+}
+
+function checkHeaderName(name: unknown, option: string): string {
+  const text = checkText(name, option);
+  if (fieldName.test(text)) return text.toLowerCase();
+  throw new OptionsError(option, `${JSON.stringify(text.slice(0, 60))} is no name of a header.`);
 }
 
 function hash(secret: string): string {

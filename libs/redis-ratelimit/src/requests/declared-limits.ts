@@ -1,8 +1,10 @@
 import 'reflect-metadata';
 import type { PolicyReference } from '../policies/policy-book.js';
-import type { RateLimitContext, RequestKey } from './by.js';
+import type { AnonymousRule } from './anonymous.js';
+import type { RequestKey } from './by.js';
+import type { RateLimitContext, RequestMatch, RequestTransport } from './context.js';
 
-/** A cost, or the function that reads it from the request. */
+/** A cost, or the function that reads it from the call. */
 export type RequestCost = number | ((context: RateLimitContext) => number | Promise<number>);
 
 /** One `@RateLimit`, as it stands at a class or a method. */
@@ -12,6 +14,14 @@ export interface DeclaredLimit {
   readonly limiter: string;
   readonly key: RequestKey | undefined;
   readonly cost: RequestCost;
+  readonly skip: RequestMatch | undefined;
+  /** What happens to calls without an identity, where it differs from the module's. */
+  readonly anonymous: AnonymousRule | undefined;
+}
+
+/** A policy of `global`, and the transports whose calls it limits. */
+export interface GlobalLimit extends DeclaredLimit {
+  readonly on: readonly RequestTransport[];
 }
 
 /** One `@SkipRateLimit`: some names, or all when there is none. */
@@ -96,11 +106,6 @@ function lineage(place: object): object[] {
     places.unshift(at);
   }
   return places;
-}
-
-/** Whether the route brings a guard of its own, which then decides the global limits too: all in one go, and after authentication. */
-export function hasOwnLimits(controller: object, handler: object, limiter: string): boolean {
-  return [...limitsAt(controller), ...limitsAt(handler)].some((limit) => limit.limiter === limiter);
 }
 
 /**

@@ -1,5 +1,10 @@
 import type { LimitDecision, RateLimitDecision } from '../decision.js';
-import { serializeList } from './structured-fields.js';
+import { serializeList, type FieldParameter } from './structured-fields.js';
+
+/** Tells whom a decision is about, without telling who that is. */
+export type PartitionKeyOf = (decision: RateLimitDecision) => FieldParameter;
+
+const untold: PartitionKeyOf = () => undefined;
 
 /**
  * The header fields of the IETF draft `draft-ietf-httpapi-ratelimit-headers`, one item per limit:
@@ -8,21 +13,63 @@ import { serializeList } from './structured-fields.js';
  *     RateLimit: "api";r=87;t=12             r units left; t seconds until there are more
  *
  * What nobody counted, because Redis was away and the policy is open, is left out.
+ *
+ * @param partitionKeyOf the parameter `pk` of a decision's items
  */
-export function rateLimitFields(decisions: readonly RateLimitDecision[]): Record<string, string> {
-  const limits = decisions.filter(({ decidedBy }) => decidedBy !== 'open').flatMap(({ limits }) => limits);
-  if (limits.length === 0) return {};
+export function rateLimitFields(
+  decisions: readonly RateLimitDecision[],
+  partitionKeyOf: PartitionKeyOf = untold,
+): Record<string, string> {
+  const latest = retryAfterSeconds(decisions);
+  const items = decisions
+    .filter(({ decidedBy }) => decidedBy !== 'open')
+    .flatMap((decision) => decision.limits.map((row) => ({ row, pk: partitionKeyOf(decision) })));
+  if (items.length === 0) return {};
   return {
     'RateLimit-Policy': serializeList(
-      limits.map(({ name, limit, windowMs }) => ({
+      items.map(({ row: { name, limit, windowMs }, pk }) => ({
         value: name,
-        parameters: { q: limit, w: windowSeconds(windowMs) },
+        parameters: { q: limit, w: windowSeconds(windowMs), pk },
       })),
     ),
     RateLimit: serializeList(
-      limits.map((row) => ({ value: row.name, parameters: { r: row.remaining, t: waitSeconds(row) } })),
+      items.map(({ row, pk }) => ({
+        value: row.name,
+        parameters: { r: row.remaining, t: waitSeconds(row, latest), pk },
+      })),
     ),
   };
+}
+
+/**
+ * The fields that came before the draft, of the limit that matters: `X-RateLimit-Limit`, `-Remaining`, and `-Reset` in seconds from now, as
+ * most frameworks for Node send them.
+ */
+export function legacyFields(decisions: readonly RateLimitDecision[]): Record<string, string> {
+  const counted = decisions.filter(({ decidedBy }) => decidedBy !== 'open');
+  const [first, ...others] = counted;
+  if (first === undefined) return {};
+  const { limit, remaining, retryAfterMs, resetAfterMs } = others.reduce(tighter, first);
+  const waitMs = retryAfterMs > 0 && Number.isFinite(retryAfterMs) ? retryAfterMs : resetAfterMs;
+  return {
+    'X-RateLimit-Limit': `${limit}`,
+    'X-RateLimit-Remaining': `${remaining}`,
+    'X-RateLimit-Reset': `${Math.ceil(waitMs / 1_000)}`,
+  };
+}
+
+/** The decision that matters most: what has to be waited for longest, or has the least left. */
+export function tighter(one: RateLimitDecision, other: RateLimitDecision): RateLimitDecision {
+  if (one.allowed !== other.allowed) return one.allowed ? other : one;
+  if (one.retryAfterMs !== other.retryAfterMs) return one.retryAfterMs > other.retryAfterMs ? one : other;
+  return other.remaining < one.remaining ? other : one;
+}
+
+/** When a denied call may come again; `undefined` when it is none, or waiting does not help. */
+function retryAfterSeconds(decisions: readonly RateLimitDecision[]): number | undefined {
+  const waits = decisions.filter(({ allowed }) => !allowed).map(({ retryAfterMs }) => retryAfterMs);
+  const longest = Math.max(0, ...waits);
+  return waits.length === 0 || longest === Infinity ? undefined : Math.max(1, Math.ceil(longest / 1_000));
 }
 
 /** The draft knows whole seconds only; a shorter window is not told. */
@@ -30,8 +77,13 @@ function windowSeconds(windowMs: number): number | undefined {
   return windowMs < 1_000 ? undefined : Math.ceil(windowMs / 1_000);
 }
 
-/** Never later than Retry-After: for a denial the wait for this call, otherwise the time until the quota is full. */
-function waitSeconds({ allowed, retryAfterMs, resetAfterMs }: LimitDecision): number | undefined {
+/**
+ * For a denial the wait for this call, otherwise the time until the quota is full. Beside a denial by another limit the latter may be later than `Retry-After`,
+ * which the draft does not want; then it is not told.
+ */
+function waitSeconds({ allowed, retryAfterMs, resetAfterMs }: LimitDecision, latest = Infinity): number | undefined {
   const waitMs = allowed ? resetAfterMs : retryAfterMs;
-  return waitMs === 0 || waitMs === Infinity ? undefined : Math.ceil(waitMs / 1_000);
+  if (waitMs === 0 || waitMs === Infinity) return undefined;
+  const seconds = Math.ceil(waitMs / 1_000);
+  return seconds > latest ? undefined : seconds;
 }

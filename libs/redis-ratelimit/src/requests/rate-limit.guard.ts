@@ -1,35 +1,28 @@
 import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
-import { OptionsError } from '@redstart/redis-core';
 import { getRequestLimiterToken } from '../ratelimit.tokens.js';
-import { hasOwnLimits, limitsAt } from './declared-limits.js';
 import { RequestLimiter } from './request-limiter.js';
+import { RouteLimiters } from './route-limits.js';
 
 /**
- * Lets a request through, or throws: what `@RateLimit` puts on its routes.
+ * Lets a call through, or throws: what `@RateLimit` puts on its handlers.
  *
  * It runs where Nest runs guards: after global ones and those that stand below it in the text, before interceptors and pipes. Registered
- * more than once, it still counts a request once. On a handler that is none of HTTP it throws: this version limits HTTP only.
+ * more than once, it still counts a call once. On a handler of a transport that it does not know it throws.
  */
 @Injectable()
 export class RateLimitGuard implements CanActivate {
   readonly #moduleRef: ModuleRef;
+  readonly #limiters = new RouteLimiters();
 
   constructor(moduleRef: ModuleRef) {
     this.#moduleRef = moduleRef;
   }
 
   async canActivate(execution: ExecutionContext): Promise<boolean> {
-    const controller = execution.getClass();
-    const limits = [...limitsAt(controller), ...limitsAt(execution.getHandler())];
-    if (limits.length === 0) return true;
-    if (execution.getType() !== 'http') {
-      throw new OptionsError(
-        `@RateLimit on ${controller.name}.${execution.getHandler().name}`,
-        `limits HTTP handlers, and this is one of ${execution.getType()}. Use @LimitCalls, or RateLimitService.`,
-      );
+    for (const name of this.#limiters.of(execution.getClass(), execution.getHandler())) {
+      await this.#limiter(name).admit(execution);
     }
-    for (const name of new Set(limits.map(({ limiter }) => limiter))) await this.#limiter(name).admit(execution);
     return true;
   }
 
@@ -38,20 +31,23 @@ export class RateLimitGuard implements CanActivate {
   }
 }
 
-/** Applies the `global` policies of one module to the HTTP routes that have no limits of their own; those of the others join their own. */
+/**
+ * Applies the `global` policies and the lists of one module to the handlers that have no limits of their own there; those of the others join their
+ * own, to be decided in one go, and after authentication.
+ */
 export class GlobalRateLimitGuard implements CanActivate {
   readonly #name: string;
   readonly #limiter: RequestLimiter;
+  readonly #limiters = new RouteLimiters();
 
   constructor(name: string, limiter: RequestLimiter) {
     this.#name = name;
     this.#limiter = limiter;
   }
 
-  async canActivate(execution: ExecutionContext): Promise<boolean> {
-    if (execution.getType() !== 'http') return true;
-    if (hasOwnLimits(execution.getClass(), execution.getHandler(), this.#name)) return true;
-    await this.#limiter.admit(execution);
-    return true;
+  canActivate(execution: ExecutionContext): boolean | Promise<boolean> {
+    if (this.#limiters.of(execution.getClass(), execution.getHandler()).includes(this.#name)) return true;
+    if (!this.#limiter.concerns(execution)) return true;
+    return this.#limiter.admit(execution).then(() => true);
   }
 }

@@ -1,90 +1,176 @@
 import type { ExecutionContext } from '@nestjs/common';
 import type { HttpAdapterHost } from '@nestjs/core';
-import { encodeSubject } from '@redstart/redis-core';
-import { RateLimitExceededError, RateLimitKeyMissingError } from '../ratelimit.errors.js';
+import { checkInteger, encodeSubject, InvalidKeyError, OptionsError } from '@redstart/redis-core';
+import {
+  RateLimitExceededError,
+  RateLimitInputError,
+  RateLimitKeyMissingError,
+  RequestDeniedError,
+} from '../ratelimit.errors.js';
 import type { RateLimitService, ReferencedCheck } from '../ratelimit.service.js';
-import { isMissing, type RateLimitContext } from './by.js';
-import { effectiveLimits, type DeclaredLimit } from './declared-limits.js';
-import { rateLimitFields } from './rate-limit-fields.js';
-import { requestContext } from './request-context.js';
+import { anonymousKey } from './anonymous.js';
+import { answerHeaders, type HeaderAccess } from './answer-headers.js';
+import { isMissing, wantedBy, type MaybeKey } from './by.js';
+import { CallLedgers, type Counted } from './call-ledger.js';
+import { ClientAddresses } from './client-addresses.js';
+import type { RateLimitContext, RequestMatch } from './context.js';
+import type { DeclaredLimit } from './declared-limits.js';
+import { tighter } from './rate-limit-fields.js';
+import { RouteLimits } from './route-limits.js';
+import { transportError } from './transport-errors.js';
+import { incomingCall, RequestContext, transportOf, type IncomingCall } from './transports/incoming-call.js';
+
+const largestCost = 2 ** 31;
 
 /**
- * Limits the requests of one module.
+ * Limits the calls of handlers in one module.
  *
- * Every guard hands its requests here, however many guards a route has and in whichever module Nest has built them: the first one has
- * the request decided, and the others get the same answer. The memory of that lives as long as the request.
+ * Every guard hands its calls here, however many guards a handler has and in whichever module Nest has built them: the first one has
+ * the call decided, and the others get the same answer. The memory of that lives as long as the call.
+ *
+ * In order: who is denied by the module's `deny` gets no further; who is let through by its `allow` or `skip` is not counted; then all limits of
+ * the handler whose own `skip` does not leave them out are decided together.
  */
 export class RequestLimiter {
-  readonly #admissions = new WeakMap<object, Map<unknown, Promise<void>>>();
-  readonly #global: readonly DeclaredLimit[];
-  readonly #name: string;
+  readonly #admissions = new WeakMap<object, Promise<void>>();
+  readonly #ledgers = new CallLedgers();
+  readonly #routes: RouteLimits;
+  readonly #addresses: ClientAddresses;
   readonly #service: RateLimitService;
   readonly #adapterHost: HttpAdapterHost;
 
   constructor(name: string, service: RateLimitService, adapterHost: HttpAdapterHost) {
-    this.#name = name;
     this.#service = service;
     this.#adapterHost = adapterHost;
-    this.#global = service.options.global.map((policy) => ({
-      policy: { name: policy },
-      limiter: name,
-      key: undefined,
-      cost: 1,
-    }));
+    this.#addresses = new ClientAddresses(adapterHost);
+    this.#routes = new RouteLimits(
+      name,
+      service.options.global.map(({ policy, on, key, cost }) => ({
+        policy: { name: policy },
+        limiter: name,
+        key,
+        cost,
+        on,
+        skip: undefined,
+        anonymous: undefined,
+      })),
+    );
+  }
+
+  /** Whether a call has to be looked at at all. */
+  concerns(execution: ExecutionContext): boolean {
+    const transport = transportOf(execution);
+    if (transport === undefined) return false;
+    if (this.#service.options.deny.length > 0) return true;
+    return this.#routes.of(execution.getClass(), execution.getHandler(), transport).length > 0;
   }
 
   /**
-   * Counts a request against all limits of its route, once.
+   * Counts a call against all limits of its handler, once.
    *
-   * @throws RateLimitExceededError · RateLimitKeyMissingError · what {@link RateLimitService.check} throws
+   * @throws RateLimitExceededError · RateLimitKeyMissingError · RateLimitInputError · RequestDeniedError · what {@link RateLimitService.check} throws; each in the form that
+   *   the transport shows to its clients
    */
   admit(execution: ExecutionContext): Promise<void> {
-    const request: object = execution.switchToHttp().getRequest();
-    const handler = execution.getHandler();
-    const admissions = this.#admissions.get(request) ?? new Map<unknown, Promise<void>>();
-    this.#admissions.set(request, admissions);
-    const admission = admissions.get(handler) ?? this.#decide(execution);
-    admissions.set(handler, admission);
+    // All guards of a call get the same arguments, and no other call does.
+    const call = execution.getArgs();
+    const admission = this.#admissions.get(call) ?? this.#admit(execution);
+    this.#admissions.set(call, admission);
     return admission;
   }
 
-  async #decide(execution: ExecutionContext): Promise<void> {
-    const limits = effectiveLimits(this.#name, this.#global, execution.getClass(), execution.getHandler());
-    if (limits.length === 0) return;
-    const context = requestContext(execution);
-    const checks: ReferencedCheck[] = [];
-    for (const limit of limits) checks.push(await this.#checkOf(limit, context));
-
-    const { headers: fields } = this.#service.options;
-    const { decisions } = await this.#service.admit(bySubject(checks));
-    const denial = decisions.find(({ allowed }) => !allowed);
-    if (denial !== undefined) throw new RateLimitExceededError(denial, { all: decisions, fields });
-    if (!fields) return;
-    const response: unknown = execution.switchToHttp().getResponse();
-    for (const [name, value] of Object.entries(rateLimitFields(decisions))) {
-      this.#adapterHost.httpAdapter.setHeader(response, name, value);
+  async #admit(execution: ExecutionContext): Promise<void> {
+    const call = incomingCall(execution);
+    try {
+      await this.#decide(call, execution);
+    } catch (error) {
+      throw await transportError(error, call.type);
     }
   }
 
+  async #decide(call: IncomingCall, execution: ExecutionContext): Promise<void> {
+    const { deny, allow, skip } = this.#service.options;
+    const context = new RequestContext(call, execution, this.#addresses);
+    if (await someMatch(deny, context)) throw new RequestDeniedError();
+    const limits = this.#routes.of(execution.getClass(), execution.getHandler(), call.type);
+    if (limits.length === 0 || (await someMatch(allow, context)) || (await skip?.(context)) === true) return;
+
+    const checks: ReferencedCheck[] = [];
+    for (const limit of limits) {
+      if ((await limit.skip?.(context)) !== true) checks.push(await this.#checkOf(limit, context));
+    }
+    if (checks.length === 0) return;
+    const counted = await this.#ledgers
+      .of(call.scope)
+      .charge(checks, async (due) => (await this.#service.admit(due)).decisions);
+    this.#answer(call, counted);
+  }
+
+  /** Tells the client: by the headers of the answer, and for a denial by an error. */
+  #answer({ response }: IncomingCall, counted: readonly Counted[]): void {
+    const access = this.#headersOf(response);
+    const headers = answerHeaders(counted, this.#service.options.answers, access);
+    const decisions = counted.map(({ decision }) => decision);
+    const [denial, ...others] = decisions.filter(({ allowed }) => !allowed);
+    // Set here even for a denial: the filter that answers with an error may be the application's own.
+    for (const [name, value] of Object.entries(headers)) access.set(name, value);
+    if (denial === undefined) return;
+    throw new RateLimitExceededError(others.reduce(tighter, denial), { all: decisions, headers });
+  }
+
+  #headersOf(response: object | undefined): HeaderAccess {
+    const { httpAdapter } = this.#adapterHost;
+    if (response === undefined || httpAdapter.isHeadersSent(response) === true) {
+      return { get: () => undefined, set: () => undefined };
+    }
+    return {
+      get: (name) => httpAdapter.getHeader(response, name) as unknown,
+      set: (name, value) => {
+        httpAdapter.setHeader(response, name, value);
+      },
+    };
+  }
+
   async #checkOf(limit: DeclaredLimit, context: RateLimitContext): Promise<ReferencedCheck> {
+    const { policy } = limit;
     const keyOf = limit.key ?? this.#service.options.key;
-    const key = await keyOf(context);
-    if (isMissing(key)) throw new RateLimitKeyMissingError(limit.policy.name, keyOf.wanted ?? 'a key of its own');
+    const key = await this.#usable(policy.name, () => keyOf(context));
     const cost = typeof limit.cost === 'function' ? await limit.cost(context) : limit.cost;
-    return { policy: limit.policy, key, cost };
+    checkCost(policy.name, cost);
+    if (!isMissing(key)) return { policy, key, cost };
+
+    const rule = limit.anonymous ?? this.#service.options.anonymous;
+    const anonymous = await anonymousKey(rule, context);
+    if (anonymous === undefined) throw new RateLimitKeyMissingError(policy.name, wantedBy(keyOf));
+    await this.#usable(policy.name, () => anonymous.key);
+    return { policy: anonymous.policy === undefined ? policy : { name: anonymous.policy }, key: anonymous.key, cost };
+  }
+
+  /** A key out of what a client sent may be no key: half a character, an object, nothing but an empty list. */
+  async #usable(policy: string, keyOf: () => MaybeKey | Promise<MaybeKey>): Promise<MaybeKey> {
+    try {
+      const key = await keyOf();
+      if (!isMissing(key)) encodeSubject(key);
+      return key;
+    } catch (error) {
+      if (error instanceof InvalidKeyError) throw new RateLimitInputError(policy, 'key', error);
+      throw error;
+    }
   }
 }
 
-/** Brings checks of one subject together, so that one script decides them, and each policy of a subject down to one: the dearest. */
-function bySubject(checks: readonly ReferencedCheck[]): ReferencedCheck[] {
-  const subjects = new Map<string, Map<string, ReferencedCheck>>();
-  for (const check of checks) {
-    const id = encodeSubject(check.key);
-    const policies = subjects.get(id) ?? new Map<string, ReferencedCheck>();
-    subjects.set(id, policies);
-    const { name } = check.policy;
-    const other = policies.get(name);
-    if (other === undefined || other.cost < check.cost) policies.set(name, check);
+function checkCost(policy: string, cost: unknown): void {
+  try {
+    checkInteger(cost, 'cost', 0, largestCost);
+  } catch (error) {
+    if (error instanceof OptionsError) throw new RateLimitInputError(policy, 'cost', error);
+    throw error;
   }
-  return [...subjects.values()].flatMap((policies) => [...policies.values()]);
+}
+
+async function someMatch(rules: readonly RequestMatch[], context: RateLimitContext): Promise<boolean> {
+  for (const rule of rules) {
+    if (await rule(context)) return true;
+  }
+  return false;
 }
