@@ -1,5 +1,5 @@
 import { formatDuration, RedstartError, type ErrorResponse } from '@redstart/redis-core';
-import type { RateLimitDecision } from './decision.js';
+import type { LimitDecision, RateLimitDecision } from './decision.js';
 import { rateLimitFields } from './requests/rate-limit-fields.js';
 
 /** Kinds of problems that clients of any server may know: https://iana.org/assignments/http-problem-types */
@@ -15,7 +15,7 @@ interface ExceededOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** A call was denied by its rate limit. Thrown by `@RateLimit`, `@LimitCalls` and {@link RateLimitService.check}'s callers; over HTTP a 429. */
+/** A call was denied by its rate limit. Thrown by `@RateLimit`, `@LimitCalls` and {@link RateLimitService.check}'s callers; over HTTP a 429, or a 503 when all slots of a concurrency limit are taken. */
 export class RateLimitExceededError extends RedstartError {
   readonly code = 'RATE_LIMIT_EXCEEDED';
   /** When the same call would be allowed if nothing else happens; `Infinity`: never, its cost exceeds the limit. */
@@ -35,23 +35,40 @@ export class RateLimitExceededError extends RedstartError {
   }
 
   override get response(): ErrorResponse {
-    const violated = this.#decisions.filter(({ allowed }) => !allowed).flatMap(({ limits }) => limits);
+    const violated = violatedBy(this.#decisions);
     return {
-      status: 429,
-      type: `${problemTypes}#quota-exceeded`,
-      title: 'Too Many Requests',
+      ...problemOf(violated),
       detail: adviceOf(this.retryAfterMs),
       retryAfterMs: this.retryAfterMs,
       headers: this.#headers,
-      extensions: { 'violated-policies': violated.filter(({ allowed }) => !allowed).map(({ name }) => name) },
+      extensions: { 'violated-policies': violated.map(({ name }) => name) },
     };
   }
 }
 
+function violatedBy(decisions: readonly RateLimitDecision[]): readonly LimitDecision[] {
+  return decisions.filter(({ allowed }) => !allowed).flatMap(({ limits }) => limits.filter(({ allowed }) => !allowed));
+}
+
+/** A client that asks too often has to change; one that finds all slots taken has done nothing wrong. */
+function problemOf(violated: readonly LimitDecision[]): Pick<ErrorResponse, 'status' | 'type' | 'title'> {
+  if (violated.some(({ blocked }) => blocked)) {
+    return { status: 429, type: `${problemTypes}#abnormal-usage-detected`, title: 'Too Many Requests' };
+  }
+  if (violated.length > 0 && violated.every(({ kind }) => kind === 'concurrency')) {
+    return { status: 503, type: `${problemTypes}#temporary-reduced-capacity`, title: 'Service Unavailable' };
+  }
+  return { status: 429, type: `${problemTypes}#quota-exceeded`, title: 'Too Many Requests' };
+}
+
 function describe({ policy, limits, retryAfterMs }: RateLimitDecision): string {
-  const broken = limits.filter(({ allowed }) => !allowed);
-  const rules = broken.map(({ limit, windowMs }) => `${limit} per ${formatDuration(windowMs)}`).join(', ');
-  return `Rate limit "${policy}" exceeded: ${rules}. ${adviceOf(retryAfterMs)}`;
+  const rules = limits.filter(({ allowed }) => !allowed).map(ruleOf);
+  return `Rate limit "${policy}" exceeded: ${rules.join(', ')}. ${adviceOf(retryAfterMs)}`;
+}
+
+function ruleOf({ kind, blocked, limit, windowMs }: LimitDecision): string {
+  if (blocked) return 'blocked';
+  return kind === 'concurrency' ? `${limit} at once` : `${limit} per ${formatDuration(windowMs)}`;
 }
 
 /** In whole seconds when it takes longer than one, like `Retry-After`. */

@@ -1,7 +1,7 @@
 import { Global, Module, type DynamicModule, type Provider } from '@nestjs/common';
 import { APP_GUARD, HttpAdapterHost, ModulesContainer } from '@nestjs/core';
 import { featureModule, type AsyncOptions, type FeatureModuleIdentity } from '@redstart/redis-core';
-import { watchGateways } from './requests/gateway-handshakes.js';
+import { prepareHandlers } from './requests/prepare-handlers.js';
 import { GlobalRateLimitGuard } from './requests/rate-limit.guard.js';
 import { RequestLimiter } from './requests/request-limiter.js';
 import { DeclarationCheck } from './policies/declaration-check.js';
@@ -68,7 +68,7 @@ function withGlobalGuard(described: DynamicModule, name = 'default'): DynamicMod
     {
       provide: Symbol(`rate limit declarations of "${name}"`),
       useFactory: (modules: ModulesContainer, service: RateLimitService) => {
-        watchGateways(modules);
+        prepareHandlers(modules, service.options.global);
         return new DeclarationCheck(modules, service.options, name);
       },
       inject: [ModulesContainer, getRateLimitToken(name)],

@@ -1,9 +1,10 @@
+import { gcra, type GcraOptions } from '../algorithms/gcra/gcra.js';
+import { slidingWindow, type SlidingWindowOptions } from '../algorithms/sliding-window/sliding-window.js';
 import type { PolicyReference } from '../policies/policy-book.js';
 import { checkPolicyName, isPolicy, type RateLimitPolicy } from '../policies/policy.js';
-import { slidingWindow, type SlidingWindowOptions } from '../algorithms/sliding-window/sliding-window.js';
 
-/** What a decorator limits by: the name of a policy, a policy, or the options of a sliding window. */
-export type PolicyArgument = string | RateLimitPolicy | SlidingWindowOptions;
+/** What a decorator limits by: the name of a policy, a policy, or the options of one: `{ limit, window }` of a sliding window, `{ rate, per }` of GCRA. */
+export type PolicyArgument = string | RateLimitPolicy | SlidingWindowOptions | GcraOptions;
 
 /**
  * @param place what a policy without a name is named after: `FlightsController.search`
@@ -11,6 +12,14 @@ export type PolicyArgument = string | RateLimitPolicy | SlidingWindowOptions;
  */
 export function policyReference(argument: PolicyArgument, place: string, decorator: string): PolicyReference {
   if (typeof argument === 'string') return { name: checkPolicyName(argument, decorator) };
-  const inline = isPolicy(argument) ? argument : slidingWindow(argument);
-  return { name: checkPolicyName(place.replaceAll(/[^A-Za-z0-9_.\-/]/g, '_'), decorator), inline };
+  return { name: checkPolicyName(place.replaceAll(/[^A-Za-z0-9_.\-/]/g, '_'), decorator), inline: policyOf(argument) };
+}
+
+function policyOf(argument: Exclude<PolicyArgument, string>): RateLimitPolicy {
+  if (isPolicy(argument)) return argument;
+  return isRate(argument) ? gcra(argument) : slidingWindow(argument);
+}
+
+function isRate(options: unknown): options is GcraOptions {
+  return typeof options === 'object' && options !== null && 'rate' in options;
 }

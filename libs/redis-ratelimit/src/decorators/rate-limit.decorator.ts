@@ -2,6 +2,7 @@ import { UseGuards, type Type } from '@nestjs/common';
 import { checkFunction, checkKnownKeys, checkText, injectRuntime, OptionsError } from '@redstart/redis-core';
 import { checkAnonymous, type AnonymousRule } from '../requests/anonymous.js';
 import type { RequestKey } from '../requests/by.js';
+import type { CallOutcome } from '../requests/call-end.js';
 import type { RequestMatch } from '../requests/context.js';
 import { declareLimit, declareSkip, type DeclaredLimit, type RequestCost } from '../requests/declared-limits.js';
 import { checkStaticCost } from '../requests/global-policies.js';
@@ -19,6 +20,8 @@ export interface RateLimitDecoratorOptions {
   skip?: RequestMatch;
   /** What happens to calls that lack what they are counted by. @default the module's: they are refused with 403 */
   anonymous?: AnonymousRule;
+  /** Whether to give the charge back when the call has ended, by how it did. @default never */
+  refundOn?: (outcome: CallOutcome) => boolean;
   /** The name of the RedisRateLimitModule that holds the policy. @default 'default' */
   limiter?: string;
 }
@@ -46,10 +49,11 @@ export function RateLimit(
   options: RateLimitDecoratorOptions = {},
 ): ClassDecorator & MethodDecorator {
   const decorator = '@RateLimit';
-  checkKnownKeys(options, ['key', 'cost', 'skip', 'anonymous', 'limiter'], decorator);
-  const { key, skip, limiter = 'default' } = options;
+  checkKnownKeys(options, ['key', 'cost', 'skip', 'anonymous', 'refundOn', 'limiter'], decorator);
+  const { key, skip, refundOn, limiter = 'default' } = options;
   if (key !== undefined) checkFunction(key, `${decorator}.key`);
   if (skip !== undefined) checkFunction(skip, `${decorator}.skip`);
+  if (refundOn !== undefined) checkFunction(refundOn, `${decorator}.refundOn`);
   checkText(limiter, `${decorator}.limiter`);
   const cost = checkStaticCost(options.cost ?? 1, `${decorator}.cost`);
   const anonymous = checkAnonymous(options.anonymous, `${decorator}.anonymous`);
@@ -63,6 +67,7 @@ export function RateLimit(
       cost,
       skip,
       anonymous,
+      refundOn,
     };
     declareLimit(place, limit);
     // Not needed by the guard: it makes a forgotten module an error at boot that names the controller.

@@ -1,6 +1,7 @@
 import { encodeSubject } from '@redstart/redis-core';
 import type { RateLimitDecision } from '../decision.js';
 import type { ReferencedCheck } from '../ratelimit.service.js';
+import type { CallOutcome } from './call-end.js';
 
 /** A decision, and whom it is about. */
 export interface Counted {
@@ -9,8 +10,13 @@ export interface Counted {
   readonly decision: RateLimitDecision;
 }
 
+/** A check of a call, and when its charge is given back. */
+export interface CallCheck extends ReferencedCheck {
+  readonly refundOn: ((outcome: CallOutcome) => boolean) | undefined;
+}
+
 /** Charges checks, all or none, and tells the decisions in their order, up to the first denial. */
-type Decide = (due: readonly ReferencedCheck[]) => Promise<readonly RateLimitDecision[]>;
+type Decide = (due: readonly CallCheck[]) => Promise<readonly RateLimitDecision[]>;
 
 /**
  * What one call has been counted for.
@@ -27,13 +33,13 @@ export class CallLedger {
    * @param decide charges what is due: all of it, or none
    * @returns all that was decided for the call so far: it may go on when all of that allows it
    */
-  charge(checks: readonly ReferencedCheck[], decide: Decide): Promise<readonly Counted[]> {
+  charge(checks: readonly CallCheck[], decide: Decide): Promise<readonly Counted[]> {
     const settled = this.#turn.then(() => this.#charge(checks, decide));
     this.#turn = settled.catch(() => undefined); // Told to whoever asked for it.
     return settled;
   }
 
-  async #charge(checks: readonly ReferencedCheck[], decide: Decide): Promise<readonly Counted[]> {
+  async #charge(checks: readonly CallCheck[], decide: Decide): Promise<readonly Counted[]> {
     const wanted = bySubject(checks);
     const denials = wanted.flatMap(({ id }) => this.#counted.get(id) ?? []).filter(({ decision }) => !decision.allowed);
     if (denials.length > 0) return denials;
@@ -46,9 +52,8 @@ export class CallLedger {
     if (due.length === 0) return [...this.#counted.values()];
     const decisions = await decide(due.map(({ rest }) => rest));
     const counted = new Map(this.#counted);
-    for (const [index, { id, subject, check }] of due.entries()) {
-      const decision = decisions[index];
-      if (decision !== undefined) counted.set(id, { subject, cost: check.cost, decision });
+    for (const [{ id, subject, check }, decision] of pairUp(due, decisions)) {
+      counted.set(id, { subject, cost: check.cost, decision });
     }
     const denied = decisions.some(({ allowed }) => !allowed);
     for (const { id } of due) {
@@ -58,6 +63,21 @@ export class CallLedger {
     }
     return [...counted.values()];
   }
+}
+
+/**
+ * Which decision is about which check. On a Cluster what lives together is decided together, so that they may come in another order; each names its policy.
+ */
+export function pairUp<T extends { readonly check: ReferencedCheck }>(
+  checks: readonly T[],
+  decisions: readonly RateLimitDecision[],
+): [T, RateLimitDecision][] {
+  const left = [...decisions];
+  return checks.flatMap((one): [T, RateLimitDecision][] => {
+    const index = left.findIndex(({ policy }) => policy === one.check.policy.name);
+    const [decision] = index < 0 ? [] : left.splice(index, 1);
+    return decision === undefined ? [] : [[one, decision]];
+  });
 }
 
 /** The ledgers of calls, for as long as those last. */
@@ -83,11 +103,11 @@ function ledgerIn(ledgers: WeakMap<object, CallLedger>, scope: object): CallLedg
 interface Wanted {
   readonly id: string;
   readonly subject: string;
-  readonly check: ReferencedCheck;
+  readonly check: CallCheck;
 }
 
 /** Brings checks of one subject together, so that one script decides them, and each policy of a subject down to one: the dearest. */
-function bySubject(checks: readonly ReferencedCheck[]): Wanted[] {
+function bySubject(checks: readonly CallCheck[]): Wanted[] {
   const subjects = new Map<string, Map<string, Wanted>>();
   for (const check of checks) {
     const subject = encodeSubject(check.key);

@@ -1,6 +1,9 @@
 import type { LimitDecision, RateLimitDecision } from '../decision.js';
 import { serializeList, type FieldParameter } from './structured-fields.js';
 
+/** The unit of slots in the draft's registry; without `qu` it is requests. */
+const slots = 'concurrent-requests';
+
 /** Tells whom a decision is about, without telling who that is. */
 export type PartitionKeyOf = (decision: RateLimitDecision) => FieldParameter;
 
@@ -12,7 +15,8 @@ const untold: PartitionKeyOf = () => undefined;
  *     RateLimit-Policy: "api";q=100;w=60     q units per window of w seconds
  *     RateLimit: "api";r=87;t=12             r units left; t seconds until there are more
  *
- * What nobody counted, because Redis was away and the policy is open, is left out.
+ * A concurrency limit has `qu="concurrent-requests"` and no window. What nobody counted, because Redis was away and the policy is open, is left out, and so is
+ * a policy that does not enforce.
  *
  * @param partitionKeyOf the parameter `pk` of a decision's items
  */
@@ -22,14 +26,14 @@ export function rateLimitFields(
 ): Record<string, string> {
   const latest = retryAfterSeconds(decisions);
   const items = decisions
-    .filter(({ decidedBy }) => decidedBy !== 'open')
+    .filter(isTold)
     .flatMap((decision) => decision.limits.map((row) => ({ row, pk: partitionKeyOf(decision) })));
   if (items.length === 0) return {};
   return {
     'RateLimit-Policy': serializeList(
-      items.map(({ row: { name, limit, windowMs }, pk }) => ({
-        value: name,
-        parameters: { q: limit, w: windowSeconds(windowMs), pk },
+      items.map(({ row, pk }) => ({
+        value: row.name,
+        parameters: { q: row.limit, ...unitOf(row), pk },
       })),
     ),
     RateLimit: serializeList(
@@ -46,7 +50,7 @@ export function rateLimitFields(
  * most frameworks for Node send them.
  */
 export function legacyFields(decisions: readonly RateLimitDecision[]): Record<string, string> {
-  const counted = decisions.filter(({ decidedBy }) => decidedBy !== 'open');
+  const counted = decisions.filter(isTold);
   const [first, ...others] = counted;
   if (first === undefined) return {};
   const { limit, remaining, retryAfterMs, resetAfterMs } = others.reduce(tighter, first);
@@ -72,16 +76,24 @@ function retryAfterSeconds(decisions: readonly RateLimitDecision[]): number | un
   return waits.length === 0 || longest === Infinity ? undefined : Math.max(1, Math.ceil(longest / 1_000));
 }
 
+function isTold({ decidedBy, enforced }: RateLimitDecision): boolean {
+  return decidedBy !== 'open' && enforced;
+}
+
 /** The draft knows whole seconds only; a shorter window is not told. */
-function windowSeconds(windowMs: number): number | undefined {
-  return windowMs < 1_000 ? undefined : Math.ceil(windowMs / 1_000);
+function unitOf({ kind, windowMs }: LimitDecision): Readonly<Record<string, FieldParameter>> {
+  if (kind === 'concurrency') return { qu: slots };
+  return { w: windowMs < 1_000 ? undefined : Math.ceil(windowMs / 1_000) };
 }
 
 /**
  * For a denial the wait for this call, otherwise the time until the quota is full. Beside a denial by another limit the latter may be later than `Retry-After`,
  * which the draft does not want; then it is not told.
  */
-function waitSeconds({ allowed, retryAfterMs, resetAfterMs }: LimitDecision, latest = Infinity): number | undefined {
+function waitSeconds(row: LimitDecision, latest = Infinity): number | undefined {
+  const { kind, allowed, retryAfterMs, resetAfterMs } = row;
+  // When slots come back is up to their holders.
+  if (kind === 'concurrency' && allowed) return undefined;
   const waitMs = allowed ? resetAfterMs : retryAfterMs;
   if (waitMs === 0 || waitMs === Infinity) return undefined;
   const seconds = Math.ceil(waitMs / 1_000);

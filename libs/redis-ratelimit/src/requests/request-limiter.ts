@@ -1,20 +1,24 @@
 import type { ExecutionContext } from '@nestjs/common';
 import type { HttpAdapterHost } from '@nestjs/core';
-import { checkInteger, encodeSubject, InvalidKeyError, OptionsError } from '@redstart/redis-core';
+import { checkInteger, encodeSubject, InvalidKeyError, OptionsError, systemClock } from '@redstart/redis-core';
 import {
   RateLimitExceededError,
   RateLimitInputError,
   RateLimitKeyMissingError,
   RequestDeniedError,
 } from '../ratelimit.errors.js';
-import type { RateLimitService, ReferencedCheck } from '../ratelimit.service.js';
+import type { RateLimitDecision } from '../decision.js';
+import type { RateLimitService } from '../ratelimit.service.js';
 import { anonymousKey } from './anonymous.js';
 import { answerHeaders, type HeaderAccess } from './answer-headers.js';
 import { isMissing, wantedBy, type MaybeKey } from './by.js';
-import { CallLedgers, type Counted } from './call-ledger.js';
+import { CallEnd } from './call-end.js';
+import { watchHandler } from './call-end.interceptor.js';
+import { CallLedgers, pairUp, type CallCheck, type Counted } from './call-ledger.js';
 import { ClientAddresses } from './client-addresses.js';
 import type { RateLimitContext, RequestMatch } from './context.js';
 import type { DeclaredLimit } from './declared-limits.js';
+import { GivenBack } from './given-back.js';
 import { tighter } from './rate-limit-fields.js';
 import { RouteLimits } from './route-limits.js';
 import { transportError } from './transport-errors.js';
@@ -38,10 +42,12 @@ export class RequestLimiter {
   readonly #addresses: ClientAddresses;
   readonly #service: RateLimitService;
   readonly #adapterHost: HttpAdapterHost;
+  readonly #givenBack: GivenBack;
 
   constructor(name: string, service: RateLimitService, adapterHost: HttpAdapterHost) {
     this.#service = service;
     this.#adapterHost = adapterHost;
+    this.#givenBack = new GivenBack((receipt) => service.refund(receipt));
     this.#addresses = new ClientAddresses(adapterHost);
     this.#routes = new RouteLimits(
       name,
@@ -53,6 +59,7 @@ export class RequestLimiter {
         on,
         skip: undefined,
         anonymous: undefined,
+        refundOn: undefined,
       })),
     );
   }
@@ -95,15 +102,37 @@ export class RequestLimiter {
     const limits = this.#routes.of(execution.getClass(), execution.getHandler(), call.type);
     if (limits.length === 0 || (await someMatch(allow, context)) || (await skip?.(context)) === true) return;
 
-    const checks: ReferencedCheck[] = [];
+    const checks: CallCheck[] = [];
     for (const limit of limits) {
       if ((await limit.skip?.(context)) !== true) checks.push(await this.#checkOf(limit, context));
     }
     if (checks.length === 0) return;
-    const counted = await this.#ledgers
-      .of(call.scope)
-      .charge(checks, async (due) => (await this.#service.admit(due)).decisions);
+    const ledger = this.#ledgers.of(call.scope);
+    const counted = await ledger.charge(checks, (due) => this.#take(due, call, execution));
     this.#answer(call, counted);
+  }
+
+  /** Charges a call, and has what it holds given back when it ends. */
+  async #take(
+    due: readonly CallCheck[],
+    call: IncomingCall,
+    execution: ExecutionContext,
+  ): Promise<readonly RateLimitDecision[]> {
+    const { decisions, denial, slot } = await this.#service.admit(due);
+    if (denial !== undefined) return decisions;
+    const refundable = pairUp(
+      due.map((check) => ({ check })),
+      decisions,
+    ).flatMap(([{ check }, { receipt }]) =>
+      receipt === undefined || check.refundOn === undefined ? [] : [{ receipt, refundOn: check.refundOn }],
+    );
+    if (slot === undefined && refundable.length === 0) return decisions;
+    const end = new CallEnd(call, systemClock);
+    watchHandler(execution, end);
+    end.onEnd((outcome) => {
+      this.#givenBack.settle(outcome, slot, refundable);
+    });
+    return decisions;
   }
 
   /** Tells the client: by the headers of the answer, and for a denial by an error. */
@@ -131,19 +160,20 @@ export class RequestLimiter {
     };
   }
 
-  async #checkOf(limit: DeclaredLimit, context: RateLimitContext): Promise<ReferencedCheck> {
-    const { policy } = limit;
+  async #checkOf(limit: DeclaredLimit, context: RateLimitContext): Promise<CallCheck> {
+    const { policy, refundOn } = limit;
     const keyOf = limit.key ?? this.#service.options.key;
     const key = await this.#usable(policy.name, () => keyOf(context));
     const cost = typeof limit.cost === 'function' ? await limit.cost(context) : limit.cost;
     checkCost(policy.name, cost);
-    if (!isMissing(key)) return { policy, key, cost };
+    if (!isMissing(key)) return { policy, key, cost, refundOn };
 
     const rule = limit.anonymous ?? this.#service.options.anonymous;
     const anonymous = await anonymousKey(rule, context);
     if (anonymous === undefined) throw new RateLimitKeyMissingError(policy.name, wantedBy(keyOf));
     await this.#usable(policy.name, () => anonymous.key);
-    return { policy: anonymous.policy === undefined ? policy : { name: anonymous.policy }, key: anonymous.key, cost };
+    const counted = anonymous.policy === undefined ? policy : { name: anonymous.policy };
+    return { policy: counted, key: anonymous.key, cost, refundOn };
   }
 
   /** A key out of what a client sent may be no key: half a character, an object, nothing but an empty list. */

@@ -1,0 +1,206 @@
+import {
+  Controller,
+  ForbiddenException,
+  Get,
+  Injectable,
+  Module,
+  Param,
+  ParseIntPipe,
+  Res,
+  UseGuards,
+  type CanActivate,
+  type INestApplication,
+} from '@nestjs/common';
+import { ExpressAdapter } from '@nestjs/platform-express';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { Test } from '@nestjs/testing';
+import { ManualClock, RedisModule } from '@redstart/redis-core';
+import { describeOn, eventually, standalone } from '@redstart/redis-testing';
+import { request as httpRequest } from 'node:http';
+import {
+  concurrency,
+  createPolicies,
+  RateLimit,
+  RateLimitService,
+  RedisRateLimitModule,
+  slidingWindow,
+} from '../src/index.js';
+import { CallEnd, type CallOutcome } from '../src/requests/call-end.js';
+import { silent } from './test-app.js';
+
+const policies = createPolicies({
+  exports: concurrency({ limit: 1, lease: '30s' }),
+  tries: slidingWindow({ limit: 2, window: '1h' }),
+});
+const key = () => 'k';
+
+@Injectable()
+class Refuses implements CanActivate {
+  canActivate(): boolean {
+    throw new ForbiddenException();
+  }
+}
+
+/** Requests that wait until the test lets them go on. */
+const gates: (() => void)[] = [];
+
+@RateLimit('exports', { key })
+@Controller('exports')
+class ExportsController {
+  @Get('slow')
+  async slow() {
+    await new Promise<void>((resolve) => gates.push(resolve));
+    return 'done';
+  }
+
+  @Get('fails')
+  fails() {
+    throw new Error('on purpose');
+  }
+
+  @UseGuards(Refuses)
+  @Get('refused')
+  refused() {
+    return 'never';
+  }
+
+  @Get('piped/:id')
+  piped(@Param('id', ParseIntPipe) id: number) {
+    return id;
+  }
+
+  @Get('manual')
+  manual(@Res() response: { send(body: string): unknown }) {
+    response.send('sent');
+  }
+}
+
+@Controller('tries')
+class TriesController {
+  @RateLimit('tries', { key, refundOn: ({ status = 200, aborted }) => status >= 400 || aborted })
+  @Get(':id')
+  try(@Param('id', ParseIntPipe) id: number) {
+    return id;
+  }
+}
+
+@Module({ controllers: [ExportsController, TriesController] })
+class AppModule {}
+
+const adapters: [string, () => ExpressAdapter | FastifyAdapter][] = [
+  ['Express', () => new ExpressAdapter()],
+  ['Fastify', () => new FastifyAdapter()],
+];
+
+describeOn(standalone)('the end of a request', (redis) => {
+  describe.each(adapters)('on %s', (_, adapter) => {
+    let app: INestApplication;
+    let url: string;
+
+    beforeAll(async () => {
+      const testing = await Test.createTestingModule({
+        imports: [
+          RedisModule.forRoot({ namespace: 'test', ...redis.connection }),
+          RedisRateLimitModule.forRoot({ policies, budget: '5s' }),
+          AppModule,
+        ],
+      })
+        .setLogger(silent)
+        .compile();
+      app = testing.createNestApplication(adapter());
+      await app.listen(0, '127.0.0.1');
+      url = await app.getUrl();
+    });
+    afterAll(() => app.close());
+    beforeEach(async () => {
+      gates.length = 0;
+      await redis.flush();
+    });
+
+    const status = async (path: string) => {
+      const answer = await fetch(`${url}${path}`);
+      await answer.text();
+      return answer.status;
+    };
+    const remaining = async (policy: string) => (await app.get(RateLimitService).peek(policy, 'k')).remaining;
+    const slotsComeBack = () => eventually(async () => (await remaining('exports')) === 1);
+
+    it('gives the slot back, and denies a second request with 503 until then', async () => {
+      const first = status('/exports/slow');
+      await eventually(() => gates.length === 1);
+      const denied = await fetch(`${url}/exports/slow`);
+      expect(denied.status).toBe(503);
+      expect(Number(denied.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+      expect(denied.headers.get('ratelimit-policy')).toBe('"exports";q=1;qu="concurrent-requests"');
+      expect(await denied.json()).toMatchObject({
+        type: 'https://iana.org/assignments/http-problem-types#temporary-reduced-capacity',
+        'violated-policies': ['exports'],
+      });
+      gates[0]?.();
+      expect(await first).toBe(200);
+      await slotsComeBack();
+    });
+
+    it.each([
+      ['a handler throws', '/exports/fails', 500],
+      ['a later guard refuses', '/exports/refused', 403],
+      ['a pipe refuses', '/exports/piped/x', 400],
+      ['the handler answers by itself', '/exports/manual', 200],
+    ])('gives the slot back when %s', async (_case, path, expected) => {
+      expect(await status(path)).toBe(expected);
+      await slotsComeBack();
+    });
+
+    it('gives the slot back when the client leaves', async () => {
+      const leaving = httpRequest(`${url}/exports/slow`);
+      leaving.on('error', () => undefined);
+      leaving.end();
+      await eventually(() => gates.length === 1);
+      expect(await remaining('exports')).toBe(0);
+      leaving.destroy();
+      await slotsComeBack();
+      gates[0]?.();
+    });
+
+    it('refunds what refundOn wants back, by the status of the answer', async () => {
+      expect(await status('/tries/1')).toBe(200);
+      expect(await status('/tries/x')).toBe(400);
+      await eventually(async () => (await remaining('tries')) === 1);
+      expect(await status('/tries/2')).toBe(200);
+      expect(await status('/tries/3')).toBe(429);
+    });
+  });
+});
+
+describe('the end of a message', () => {
+  const start = () => {
+    const clock = new ManualClock();
+    const outcomes: CallOutcome[] = [];
+    const end = new CallEnd({ response: undefined }, clock);
+    end.onEnd((outcome) => outcomes.push(outcome));
+    return { clock, outcomes, end };
+  };
+
+  it('comes with its handler, however long that takes', () => {
+    const { clock, outcomes, end } = start();
+    end.claim();
+    clock.advance(1_000_000);
+    expect(outcomes).toEqual([]);
+    end.failed('why');
+    end.handled();
+    end.handled();
+    expect(outcomes).toEqual([{ status: undefined, error: 'why', aborted: false }]);
+  });
+
+  it('comes by itself when a later guard keeps it from its handler, and is told to whoever asks after that', () => {
+    const { clock, outcomes, end } = start();
+    clock.advance(9_999);
+    expect(outcomes).toEqual([]);
+    clock.advance(1);
+    expect(outcomes).toEqual([{ status: undefined, error: undefined, aborted: true }]);
+    end.handled();
+    const late: CallOutcome[] = [];
+    end.onEnd((outcome) => late.push(outcome));
+    expect(late).toEqual(outcomes);
+  });
+});
