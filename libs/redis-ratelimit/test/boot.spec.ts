@@ -4,6 +4,7 @@ import { RedisModule } from '@redstart/redis-core';
 import { describeOn, standalone } from '@redstart/redis-testing';
 import {
   createPolicies,
+  ipIn,
   getRateLimitToken,
   LimitCalls,
   RateLimit,
@@ -244,6 +245,85 @@ describeOn(standalone)('the boot', (redis) => {
     @Module({ providers: [{ provide: 'made', useFactory: () => new NoHandler() }] })
     class FactoryModule {}
     await expect(boot(FactoryModule)).rejects.toThrow('NoHandler.run');
+  });
+
+  it.each([
+    ['allow', { allow: ipIn('10.0.0.0/8') }],
+    ['allow[1]', { allow: [() => true, '10.0.0.0/8'] }],
+    ['deny[0]', { deny: [true] }],
+    ['skip', { skip: true }],
+    ['anonymous', { anonymous: 'allow' }],
+    ['anonymous.key', { anonymous: { key: 'ip' } }],
+    ['"nope"', { anonymous: { policy: 'nope' } }],
+    ['headers.legasy', { headers: { legasy: true } }],
+    ['headers.expose', { headers: { expose: true } }],
+    ['headers.partitionKeySecret', { headers: { partitionKeySecret: 'short' } }],
+    ['global', { global: 'api' }],
+    ['global[0]', { global: [1] }],
+    ['global[0].on[1]', { global: [{ policy: 'api', on: ['http', 'grpc'] }] }],
+    ['global[0]', { global: [{ policy: 'api', on: 'http' }] }],
+    ['global[0].key', { global: [{ policy: 'api', key: 'ip' }] }],
+    ['global[0].cost', { global: [{ policy: 'api', cost: -1 }] }],
+    ['"nope"', { global: [{ policy: 'nope' }] }],
+  ])('fails for a wrong %s', async (option, options: object) => {
+    await expect(startApp(connection(), options)).rejects.toThrow(option);
+  });
+
+  it.each([
+    ['@RateLimit.key', { key: 'ip' }],
+    ['@RateLimit.cost', { cost: 1.5 }],
+    ['@RateLimit.cost', { cost: -1 }],
+    ['@RateLimit.cost', { cost: Number.NaN }],
+    ['@RateLimit.cost', { cost: 2 ** 31 + 1 }],
+    ['@RateLimit.skip', { skip: true }],
+    ['@RateLimit.anonymous', { anonymous: 'skip' }],
+    ['@RateLimit.refundOn', { refundOn: 500 }],
+    ['@RateLimit.limiter', { limiter: '' }],
+    ['@RateLimit.keys', { keys: () => 'x' }],
+  ])('fails where the class is defined, for a wrong %s', (option, options: object) => {
+    expect(() => RateLimit('api', options)).toThrow(option);
+  });
+
+  it.each(['', 'a b', 'a"b', 'a\r\nSet-Cookie: x', 'ä', 'x'.repeat(129)])(
+    'refuses %j as the name of a policy',
+    (name) => {
+      class Named {
+        get() {
+          return 1;
+        }
+      }
+      expect(() => RateLimit(name)(Named)).toThrow('is no name of a policy');
+      expect(() => SkipRateLimit(name)).toThrow('is no name of a policy');
+      expect(() => createPolicies({ [name]: slidingWindow({ limit: 1, window: 1 }) })).toThrow(
+        'is no name of a policy',
+      );
+    },
+  );
+
+  it.each([null, undefined, 1, {}, { limit: 1 }, { limit: 0, window: '1m' }, { rate: 1 }])(
+    'refuses the policy %j',
+    (policy) => {
+      class Limited {
+        get() {
+          return 1;
+        }
+      }
+      expect(() => RateLimit(policy as unknown as string)(Limited)).toThrow();
+    },
+  );
+
+  it('fails for an unknown policy of requests without identity', async () => {
+    @Controller()
+    class Anonymous {
+      @RateLimit('api', { anonymous: { policy: 'nope' } })
+      @Get()
+      get() {
+        return 1;
+      }
+    }
+    await expect(boot(moduleOf([Anonymous]))).rejects.toThrow(
+      '@RateLimit on Anonymous.get, anonymous: no rate limit policy',
+    );
   });
 
   it('fails for wrong options, unknown global policies, and the same name twice', async () => {

@@ -54,7 +54,7 @@ class QuotesController {
 
   @RateLimit('events', { key: ({ client }) => (client as TcpContext).getPattern() })
   @EventPattern('moved')
-  moved(): void {
+  moved(_data: unknown): void {
     heard++;
   }
 
@@ -134,9 +134,10 @@ describeOn(standalone)('limited messages', (redis) => {
   it('keeps events from their handler when there are too many', async () => {
     for (let i = 0; i < 4; i++) client.emit('moved', i);
     await eventually(async () => (await remaining('events', 'moved')) === 0, { within: 20_000 });
-    // The connection keeps the order, so all four have been decided once a later message is answered.
-    await ask('quote', { airline: 'LH' });
     await eventually(() => heard === 2, { within: 20_000 });
+    // The connection keeps the order: all four have been decided when a later message is answered.
+    expect(await ask('quote', { airline: 'LH' })).toBe('LH');
+    expect(heard).toBe(2);
   });
 
   it('holds a slot until the handler ends, also when that fails', async () => {
@@ -153,7 +154,7 @@ describeOn(standalone)('limited messages', (redis) => {
     class Keyless {
       @RateLimit('quotes')
       @MessagePattern('keyless')
-      keyless(): void {
+      keyless(_data: unknown): void {
         // never called
       }
     }
