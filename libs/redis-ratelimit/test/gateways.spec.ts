@@ -152,6 +152,7 @@ describeOn(standalone)('limited gateways', (redis) => {
             policies,
             global: [{ policy: 'everything', on: ['ws'], key: () => 'all' }],
             budget: '5s',
+            deniedKeys: 0,
           }),
           ChatModule,
         ],

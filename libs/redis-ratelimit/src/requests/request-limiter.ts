@@ -166,14 +166,14 @@ export class RequestLimiter {
     const key = await this.#usable(policy.name, () => keyOf(context));
     const cost = typeof limit.cost === 'function' ? await limit.cost(context) : limit.cost;
     checkCost(policy.name, cost);
-    if (!isMissing(key)) return { policy, key, cost, refundOn };
+    if (!isMissing(key)) return { policy, key, cost, refundOn, context };
 
     const rule = limit.anonymous ?? this.#service.options.anonymous;
     const anonymous = await anonymousKey(rule, context);
     if (anonymous === undefined) throw new RateLimitKeyMissingError(policy.name, wantedBy(keyOf));
     await this.#usable(policy.name, () => anonymous.key);
     const counted = anonymous.policy === undefined ? policy : { name: anonymous.policy };
-    return { policy: counted, key: anonymous.key, cost, refundOn };
+    return { policy: counted, key: anonymous.key, cost, refundOn, context };
   }
 
   /** A key out of what a client sent may be no key: half a character, an object, nothing but an empty list. */
