@@ -47,6 +47,7 @@ export { RateLimit, SkipRateLimit, type RateLimitDecoratorOptions } from './deco
 export { LimitCalls, type LimitCallsOptions } from './decorators/limit-calls.decorator.js';
 export type { PolicyArgument } from './decorators/inline-policy.js';
 export { RateLimitGuard } from './requests/rate-limit.guard.js';
+export type { CallOutcome } from './requests/call-end.js';
 export { RateLimitGraphQLError } from './requests/transport-errors.js';
 export { by, type IpKeyOptions, type MaybeKey, type RequestKey } from './requests/by.js';
 export { ipIn, userIn } from './requests/matches.js';
@@ -55,5 +56,7 @@ export type { AnonymousOptions, AnonymousRule } from './requests/anonymous.js';
 export type { RateLimitHeaderOptions } from './requests/answer-headers.js';
 export type { GlobalPolicy } from './requests/global-policies.js';
 export type { RequestCost } from './requests/declared-limits.js';
+
+export { provideNoopRateLimit } from './noop/noop-ratelimit.service.js';
 
 export { RedisThrottlerStorage, type ThrottlerRecord } from './throttler/throttler-storage.js';

@@ -163,7 +163,7 @@ describeOn(standalone)('limited gateways', (redis) => {
       app.useWebSocketAdapter(adapter(app));
       const framework: unknown = app.getHttpAdapter().getInstance();
       if (typeof framework === 'function' && 'set' in framework && typeof framework.set === 'function') {
-        framework.set('trust proxy', 'loopback');
+        Reflect.apply(framework.set, framework, ['trust proxy', 'loopback']);
       }
       await app.listen(0, '127.0.0.1');
       url = await app.getUrl();

@@ -57,7 +57,11 @@ class UserGuard implements CanActivate {
 @ObjectType()
 class Flight {
   @Field(() => Int)
-  id!: number;
+  readonly id: number;
+
+  constructor(id: number) {
+    this.id = id;
+  }
 }
 
 @RateLimit('api')
@@ -66,13 +70,13 @@ class Flight {
 class FlightsResolver {
   @Query(() => [Flight])
   flights(): Flight[] {
-    return [{ id: 1 }, { id: 2 }, { id: 3 }];
+    return [1, 2, 3].map((id) => new Flight(id));
   }
 
   @RateLimit('api', { cost: ({ args }) => Number(args['first']) })
   @Query(() => [Flight])
   search(@Args('first', { type: () => Int }) first: number): Flight[] {
-    return [{ id: first }];
+    return [new Flight(first)];
   }
 
   @RateLimit('details')
@@ -288,7 +292,7 @@ describeOn(standalone)('limited resolvers', (redis) => {
 
       @Query(() => Flight)
       flight(): Flight {
-        return { id: 1 };
+        return new Flight(1);
       }
     }
     const boot = async (resolver: Type, options: Partial<ApolloDriverConfig>) => {

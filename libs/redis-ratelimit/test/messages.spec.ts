@@ -1,10 +1,11 @@
-import { Controller, Module, UseGuards, type CanActivate, type INestMicroservice } from '@nestjs/common';
+import { Controller, Module, UseGuards, type CanActivate, type INestApplication } from '@nestjs/common';
 import {
   ClientProxyFactory,
   EventPattern,
   MessagePattern,
   Transport,
   type ClientProxy,
+  type MicroserviceOptions,
   type TcpContext,
 } from '@nestjs/microservices';
 import { Test } from '@nestjs/testing';
@@ -78,7 +79,7 @@ async function freePort(): Promise<number> {
 }
 
 describeOn(standalone)('limited messages', (redis) => {
-  let service: INestMicroservice;
+  let service: INestApplication;
   let client: ClientProxy;
   const remaining = async (policy: string, key: string | string[]) =>
     (await service.get(RateLimitService).peek(policy, key)).remaining;
@@ -96,8 +97,11 @@ describeOn(standalone)('limited messages', (redis) => {
       .setLogger(silent)
       .compile();
     const options = { host: '127.0.0.1', port: await freePort() };
-    service = testing.createNestMicroservice({ transport: Transport.TCP, options });
-    await service.listen();
+    const tcp: MicroserviceOptions = { transport: Transport.TCP, options };
+    service = testing.createNestApplication();
+    // Without the global filters of the application, as Nest does by default: denials are told all the same.
+    service.connectMicroservice(tcp);
+    await service.startAllMicroservices();
     client = ClientProxyFactory.create({ transport: Transport.TCP, options });
   });
   afterAll(async () => {
