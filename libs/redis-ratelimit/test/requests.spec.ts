@@ -19,6 +19,7 @@ import {
   createPolicies,
   ipIn,
   RateLimit,
+  RateLimitGuard,
   RateLimitService,
   RedisRateLimitModule,
   slidingWindow,
@@ -41,6 +42,9 @@ class UserGuard implements CanActivate {
     return true;
   }
 }
+
+/** How often a key function has run. */
+let asked = 0;
 
 @UseGuards(UserGuard)
 @Controller()
@@ -86,6 +90,18 @@ class AppController {
   @Get('json')
   json() {
     return 'json';
+  }
+
+  @UseGuards(RateLimitGuard, RateLimitGuard)
+  @RateLimit('api', {
+    key: (context) => {
+      asked++;
+      return by.ip()(context);
+    },
+  })
+  @Get('asked')
+  asked() {
+    return 'asked';
   }
 
   @Get('open')
@@ -204,13 +220,13 @@ describeOn(standalone)('requests', (redis) => {
     it('lets through and does not count what is allowed or skipped, and waits for the answer', async () => {
       await start(framework, {
         allow: [ipIn('10.0.0.0/8'), async ({ header }) => Promise.resolve(header('x-friend') === 'yes')],
-        skip: ({ header }) => header('x-internal') === 'yes',
+        skip: async ({ header }) => Promise.resolve(header('x-internal') === 'yes'),
       });
       for (const headers of [{ 'x-friend': 'yes' }, { 'x-internal': 'yes' }] as Record<string, string>[]) {
         const answer = await get('/ip', headers);
         expect([answer.status, answer.headers.get('ratelimit')]).toEqual([200, null]);
       }
-      await get('/ip', { 'x-friend': 'no' });
+      await get('/ip', { 'x-friend': 'no', 'x-internal': 'no' });
       expect(await remaining('api', ['ip', '127.0.0.1'])).toBe(9);
     });
 
@@ -233,6 +249,14 @@ describeOn(standalone)('requests', (redis) => {
         expect(await denied.json()).toMatchObject({ status: 403, title: 'Forbidden', code: 'REQUEST_DENIED' });
       }
       expect(await remaining('api', ['ip', '127.0.0.1'])).toBe(10);
+    });
+
+    it('asks for the key once, however many guards a request passes', async () => {
+      asked = 0;
+      await start(framework, { global: ['guests'] });
+      expect(await statusOf('/asked')).toBe(200);
+      expect(asked).toBe(1);
+      expect(await remaining('api', ['ip', '127.0.0.1'])).toBe(9);
     });
 
     it('limits what global names, by the key and cost that stand there', async () => {

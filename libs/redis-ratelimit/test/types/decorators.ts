@@ -3,9 +3,12 @@ import {
   all,
   by,
   createPolicies,
+  ipIn,
   LimitCalls,
   RateLimit,
+  RedisRateLimitModule,
   slidingWindow,
+  userIn,
   type PolicyName,
   type RateLimitService,
 } from '../../src/index.js';
@@ -90,3 +93,20 @@ export class Routes {
 
 // @ts-expect-error a key function returns a key
 RateLimit('api', { key: () => ({}) });
+
+RateLimit({ rate: 10, per: '1s' }, { skip: ipIn('10.0.0.0/8'), anonymous: { policy: 'guests', key: by.ip() } });
+RateLimit('api', { refundOn: ({ status = 200, error, aborted }) => status >= 500 || error !== undefined || aborted });
+RateLimit('api', { skip: async ({ user }) => Promise.resolve(user !== undefined), anonymous: 'refuse' });
+// @ts-expect-error a condition says yes or no
+RateLimit('api', { skip: () => 'yes' });
+// @ts-expect-error no such way
+RateLimit('api', { anonymous: 'allow' });
+// @ts-expect-error an outcome is judged at once
+RateLimit('api', { refundOn: async () => Promise.resolve(true) });
+RedisRateLimitModule.forRoot({
+  policies,
+  global: ['api', { policy: 'login', on: ['ws'], cost: 2 }],
+  deny: [userIn('eve')],
+});
+// @ts-expect-error no such transport
+RedisRateLimitModule.forRoot({ policies, global: [{ policy: 'login', on: ['grpc'] }] });
