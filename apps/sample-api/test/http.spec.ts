@@ -626,7 +626,10 @@ describe('with the database down', () => {
 
 describe('a failure that Redstart answers', () => {
   /** Whatever it says, it is a problem like the others, and no name of a key, host or option is in it. */
-  const expectOutside = ({ type, body, status }: Answer, expected: { status: number; instance: string }) => {
+  const expectOutside = (
+    { type, body, status }: Answer,
+    expected: { type?: string; status: number; instance: string },
+  ) => {
     expect(type).toMatch(/^application\/problem\+json/);
     expect(status).toBe(expected.status);
     expect(body).toMatchObject({ type: 'about:blank', title: expect.any(String) as string, ...expected });
@@ -677,7 +680,11 @@ describe('a failure that Redstart answers', () => {
   it('is a 429 for too many searches, with the time to wait', async () => {
     let refused = await get('/airports?search=sfo');
     for (let asked = 1; asked <= 60 && refused.status === 200; asked += 1) refused = await get('/airports?search=sfo');
-    expectOutside(refused, { status: 429, instance: '/airports' });
+    expectOutside(refused, {
+      type: 'https://iana.org/assignments/http-problem-types#quota-exceeded',
+      status: 429,
+      instance: '/airports',
+    });
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
     expect(refused.body).toMatchObject({ code: 'RATE_LIMIT_EXCEEDED', detail: expect.any(String) as string });
   });

@@ -45,10 +45,10 @@ export function ApiCommonProblems(instance: string, wrong: { field: string; deta
 
 /** For a route with `@RateLimit`. */
 export const ApiRateLimitProblem = (instance: string) =>
-  ApiProblem(
-    'Too many requests; `Retry-After` says when to come back',
-    problem(429, instance, 'Try again in 12s.', 'RATE_LIMIT_EXCEEDED'),
-  );
+  ApiProblem('Too many requests; `Retry-After` says when to come back', {
+    ...problem(429, instance, 'Try again in 12s.', 'RATE_LIMIT_EXCEEDED'),
+    type: 'https://iana.org/assignments/http-problem-types#quota-exceeded',
+  });
 
 export const ApiNotFoundProblem = (instance: string, detail: string, code: string) =>
   ApiProblem('It does not exist', problem(404, instance, detail, code));

@@ -4,7 +4,9 @@ import { z } from 'zod';
 /** What a client is told when a request fails: `application/problem+json`, RFC 9457. */
 export const problemSchema = z
   .looseObject({
-    type: z.string().meta({ description: '`about:blank`: the status says which kind of problem it is' }),
+    type: z
+      .string()
+      .meta({ description: '`about:blank`, and the status says which kind of problem it is; or the URI of its kind' }),
     title: z.string().meta({ description: 'The phrase of the status' }),
     status: z.int(),
     detail: z
