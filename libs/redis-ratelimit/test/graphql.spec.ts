@@ -19,11 +19,12 @@ import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { RedisModule } from '@redstart/redis-core';
-import { describeOn, standalone } from '@redstart/redis-testing';
+import { describeOn, eventually, standalone } from '@redstart/redis-testing';
 import { createClient } from 'graphql-ws';
 import { WebSocket } from 'ws';
 import {
   by,
+  concurrency,
   createPolicies,
   RateLimit,
   RateLimitService,
@@ -40,9 +41,12 @@ const policies = createPolicies({
   details: slidingWindow({ limit: 2, window: '1m' }),
   login: slidingWindow({ limit: 2, window: '1m' }),
   feeds: slidingWindow({ limit: 2, window: '1m' }),
+  exports: concurrency({ limit: 1, lease: '30s' }),
 });
 
 const seen: RateLimitContext[] = [];
+/** Operations that wait until the test lets them go on. */
+const gates: (() => void)[] = [];
 
 /** Finds the user where the header says, as an authentication guard does: at the request of the operation. */
 @Injectable()
@@ -119,6 +123,20 @@ class LoginResolver {
     yield 2;
   }
 
+  @RateLimit('login', { key: () => 'k', refundOn: ({ error }) => error !== undefined })
+  @Mutation(() => String)
+  fails(@Args('really', { type: () => Boolean }) really: boolean): string {
+    if (really) throw new Error('on purpose');
+    return 'no';
+  }
+
+  @RateLimit('exports', { key: () => 'k' })
+  @Query(() => String)
+  async exported(): Promise<string> {
+    await new Promise<void>((resolve) => gates.push(resolve));
+    return 'done';
+  }
+
   @Query(() => String)
   plain(): string {
     return 'plain';
@@ -178,6 +196,7 @@ describeOn(standalone)('limited resolvers', (redis) => {
     afterAll(() => app.close());
     beforeEach(async () => {
       seen.length = 0;
+      gates.length = 0;
       await redis.flush();
     });
 
@@ -254,6 +273,19 @@ describeOn(standalone)('limited resolvers', (redis) => {
       const half = (await (await post({ query, variables: { name: '\ud800' } })).json()) as Answer;
       expect(half.errors?.[0]?.extensions).toMatchObject({ code: 'RATE_LIMIT_INPUT' });
       expect(await remaining('everything')).toBe(1_000);
+    });
+
+    it('gives back what refundOn wants, by the error of the resolver, and the slot with the answer', async () => {
+      await ask('mutation { fails(really: false) }');
+      expect((await ask('mutation { fails(really: true) }')).errors).toHaveLength(1);
+      await eventually(async () => (await limiter().peek('login', 'k')).remaining === 1, { within: 20_000 });
+
+      const first = ask('{ exported }');
+      await eventually(() => gates.length === 1, { within: 20_000 });
+      expect((await ask('{ exported }')).errors?.[0]?.extensions).toMatchObject({ code: 'RATE_LIMIT_EXCEEDED' });
+      gates[0]?.();
+      expect((await first).data).toEqual({ exported: 'done' });
+      await eventually(async () => (await limiter().peek('exports', 'k')).remaining === 1, { within: 20_000 });
     });
 
     it('limits subscriptions by the connection, once each', async () => {

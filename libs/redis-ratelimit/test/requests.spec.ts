@@ -298,21 +298,22 @@ describeOn(standalone)('requests', (redis) => {
       expect(Number(denied.headers.get('retry-after'))).toBeGreaterThan(0);
     });
 
-    it.each(['-1', '1.5', 'NaN', '1e99', 'Infinity'])('answers 400 to a cost of %s', async (cost) => {
+    it('answers 400 to a cost that is none, and counts nothing', async () => {
       await start(framework);
-      const refused = await get('/any', { 'x-any': 'ann', 'x-cost': cost });
-      expect(refused.status).toBe(400);
-      expect(await refused.json()).toMatchObject({ code: 'RATE_LIMIT_INPUT' });
+      for (const cost of ['-1', '1.5', 'NaN', '1e99', 'Infinity']) {
+        const refused = await get('/any', { 'x-any': 'ann', 'x-cost': cost });
+        expect([cost, refused.status]).toEqual([cost, 400]);
+        expect(await refused.json()).toMatchObject({ code: 'RATE_LIMIT_INPUT' });
+      }
       expect(await remaining('api', ['header', 'x-any', 'ann'])).toBe(10);
     });
 
-    it.each(['{}', '[]', '[null]', 'true', '{"a":1}', '[["a"]]', String.raw`"\ud800"`])(
-      'answers 400 to the key %s',
-      async (key) => {
-        await start(framework);
-        expect(await statusOf('/json', { 'x-key': key })).toBe(400);
-      },
-    );
+    it('answers 400 to a key that is none', async () => {
+      await start(framework);
+      for (const key of ['{}', '[]', '[null]', 'true', '{"a":1}', '[["a"]]', String.raw`"\ud800"`]) {
+        expect([key, await statusOf('/json', { 'x-key': key })]).toEqual([key, 400]);
+      }
+    });
 
     it('counts whatever text a key is: braces, controls, separators, and more than fits', async () => {
       await start(framework);
