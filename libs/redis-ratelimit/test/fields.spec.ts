@@ -1,8 +1,16 @@
 import { legacyFields, rateLimitFields } from '../src/requests/rate-limit-fields.js';
 import { serializeList } from '../src/requests/structured-fields.js';
+import { answerHeaders, resolveHeaders } from '../src/requests/answer-headers.js';
 import { subnetOf } from '../src/requests/address.js';
 import { combine, type LimitDecision } from '../src/decision.js';
-import { by, ipIn, RateLimitExceededError, userIn, type RateLimitContext } from '../src/index.js';
+import {
+  by,
+  ipIn,
+  RateLimitExceededError,
+  userIn,
+  type RateLimitContext,
+  type RateLimitHeaderOptions,
+} from '../src/index.js';
 
 describe('the structured fields', () => {
   it.each([
@@ -65,6 +73,56 @@ describe('the structured fields', () => {
       'X-RateLimit-Remaining': '0',
       'X-RateLimit-Reset': '4',
     });
+  });
+});
+
+describe('what scripts of other origins may read', () => {
+  const counted = [
+    {
+      subject: 'k',
+      cost: 1,
+      decision: combine(
+        { name: 'api', enforce: true },
+        [
+          {
+            name: 'api',
+            kind: 'sliding-window',
+            allowed: true,
+            blocked: false,
+            limit: 5,
+            windowMs: 60_000,
+            remaining: 4,
+            retryAfterMs: 0,
+            resetAfterMs: 9_000,
+          },
+        ],
+        'redis',
+        undefined,
+      ),
+    },
+  ];
+  const exposed = (options: RateLimitHeaderOptions, existing: Record<string, unknown>) =>
+    answerHeaders(counted, resolveHeaders(options, 'headers'), { get: (name) => existing[name] })[
+      'Access-Control-Expose-Headers'
+    ];
+  const cors = { 'Access-Control-Allow-Origin': '*' };
+  const both = 'RateLimit-Policy, RateLimit';
+
+  it.each<[string, RateLimitHeaderOptions, Record<string, unknown>, string | undefined]>([
+    ['nothing without CORS', {}, {}, undefined],
+    ['the fields with it', {}, cors, both],
+    ['the fields without it, when asked', { expose: 'always' }, {}, both],
+    ['nothing with it, when asked', { expose: 'never' }, cors, undefined],
+    ['nothing where all is exposed', {}, { ...cors, 'Access-Control-Expose-Headers': '*' }, undefined],
+    ['nothing where there is nothing', { standard: false }, cors, undefined],
+    [
+      'what was exposed, once',
+      {},
+      { ...cors, 'Access-Control-Expose-Headers': ['ETag', 'ratelimit'] },
+      'ETag, ratelimit, RateLimit-Policy',
+    ],
+  ])('is %s', (_, options, existing, expected) => {
+    expect(exposed(options, existing)).toBe(expected);
   });
 });
 
