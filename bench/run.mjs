@@ -1,5 +1,5 @@
 // npm run bench [-- core lock …]: prints our speed as ratios to raw ioredis, interleaved in one run on a server of its own.
-// npm run bench:peers: the lock rows, with other libraries in the same run.
+// npm run bench:peers: the rows of locks and of consume(), with other libraries in the same run.
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -9,15 +9,19 @@ import { describeMachine, load } from './lib/machine.mjs';
 import { describeBars, describeSection } from './lib/report.mjs';
 import { ServerCounters } from './lib/server-counters.mjs';
 import { lockBenches } from './lock.bench.mjs';
+import { allLimiters } from './limiters/index.mjs';
 import { allLockers } from './lockers/index.mjs';
+import { consumeBenches, ratelimitBenches } from './ratelimit.bench.mjs';
 
 const benches = {
   core: coreBenches,
   lock: lockBenches,
+  ratelimit: ratelimitBenches,
   'lock-peers': (context) => lockBenches(context, allLockers),
+  'ratelimit-peers': (context) => consumeBenches(context, allLimiters),
 };
 /** Peers have to be installed first: they run only when they are asked for. */
-const byDefault = ['core', 'lock'];
+const byDefault = ['core', 'lock', 'ratelimit'];
 
 const { chosen, rounds, save } = readArguments();
 const server = await RedisServer.start();
@@ -76,7 +80,9 @@ async function run(name, machine) {
 /** Writes what was printed where the repository keeps it. */
 function keep(name, facts, sections, bars) {
   const date = new Date().toISOString().slice(0, 10);
-  const script = name === 'lock-peers' ? 'npm run bench:peers --' : `npm run bench -- ${name}`;
+  const script = name.endsWith('-peers')
+    ? `npm run bench:peers -- ${name.replace('-peers', '')}`
+    : `npm run bench -- ${name}`;
   const command = `${script} --rounds ${rounds} --save`;
   const head = `# ${name}\n\nMeasured on ${date} by \`${command}\`.\n\n${facts.map((fact) => `- ${fact}`).join('\n')}`;
   const file = fileURLToPath(new URL(`results/${name}.md`, import.meta.url));

@@ -12,7 +12,7 @@ export const usage = `Usage:
   npm run test:cluster               what the libraries' suites have on a Cluster, on three masters and three replicas
   npm run test:ioredis5              the libraries' suites and the sample API's specs with ioredis 5
   npm run bench [-- core lock …]     our speed against plain ioredis; --rounds n, and --save keeps it in bench/results
-  npm run bench:peers                our locks and those of other libraries, in one run
+  npm run bench:peers                our locks and limits and those of other libraries, in one run
 
 Environment:
   PORT               npm start: the port of the sample API

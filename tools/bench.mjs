@@ -24,7 +24,14 @@ export async function bench({ words }, guard, say) {
 export async function benchPeers({ words }, guard, say) {
   await prepare(guard, say);
   await installPeers(guard, say);
-  return run(['lock-peers', ...words], guard, say);
+  return run(withPeers(words), guard, say);
+}
+
+/** `lock` stands for the bench of the locks with their peers; without a name all that have peers are run. */
+function withPeers(words) {
+  const isName = (word) => ['lock', 'ratelimit'].includes(word);
+  const named = words.map((word) => (isName(word) ? `${word}-peers` : word));
+  return words.some(isName) ? named : ['lock-peers', 'ratelimit-peers', ...words];
 }
 
 async function prepare(guard, say) {

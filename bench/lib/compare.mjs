@@ -11,11 +11,22 @@ import { judge, median } from './statistics.mjs';
  * @param {string} bench.text what one operation is
  * @param {number} bench.concurrency how many operations are in flight at any time
  * @param {Record<string, (number: number) => Promise<unknown>>} bench.contenders
- * @param {Record<string, { atLeast: number }>} bench.bars by contender; whoever has none is only printed
+ * @param {Record<string, { atLeast: number }>} bench.bars of the throughput, by contender; whoever has none is only printed
+ * @param {Record<string, { atMost: number }>} [bench.cpuBars] of the processor time of this process for one operation, likewise
  * @param {import('./server-counters.mjs').ServerCounters} bench.counters
  * @returns {Promise<import('./report.mjs').Section>}
  */
-export async function compare({ title, text, concurrency, contenders, bars, counters, rounds = 11, sliceMs = 250 }) {
+export async function compare({
+  title,
+  text,
+  concurrency,
+  contenders,
+  bars,
+  cpuBars = {},
+  counters,
+  rounds = 11,
+  sliceMs = 250,
+}) {
   const names = Object.keys(contenders);
   const slices = Object.fromEntries(names.map((name) => [name, []]));
   for (const name of names) await runSlice(contenders[name], { concurrency, ms: sliceMs });
@@ -29,17 +40,27 @@ export async function compare({ title, text, concurrency, contenders, bars, coun
   const costs = {};
   for (const name of names) costs[name] = await operationCosts(contenders[name], { concurrency, counters });
   const [baseline] = names;
-  const rows = names.map((name) => {
-    const ratios = slices[name].map(({ perSecond }, round) => perSecond / slices[baseline][round].perSecond);
-    return { name, ratio: judge(ratios, bars[name]), figures: medians(slices[name]), costs: costs[name] };
-  });
+  const ratios = (name, figure) => slices[name].map((slice, round) => slice[figure] / slices[baseline][round][figure]);
+  const rows = names.map((name) => ({
+    name,
+    ratio: judge(ratios(name, 'perSecond'), bars[name]),
+    figures: medians(slices[name]),
+    costs: costs[name],
+  }));
   return {
     title: `${title}, ${concurrency === 1 ? 'one' : concurrency} in flight`,
     text,
     tables: [rows.map((row) => tableRow(row, baseline))],
-    verdicts: rows
-      .filter(({ name }) => name in bars)
-      .map(({ name, ratio }) => ({ measure: `throughput of ${name} to ${baseline}`, bar: bars[name], ...ratio })),
+    verdicts: [
+      ...rows
+        .filter(({ name }) => name in bars)
+        .map(({ name, ratio }) => ({ measure: `throughput of ${name} to ${baseline}`, bar: bars[name], ...ratio })),
+      ...Object.entries(cpuBars).map(([name, bar]) => ({
+        measure: `client CPU of ${name} to ${baseline}`,
+        bar,
+        ...judge(ratios(name, 'cpuMicros'), bar),
+      })),
+    ],
   };
 }
 

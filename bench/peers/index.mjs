@@ -1,24 +1,6 @@
-import { createRequire } from 'node:module';
-import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Redis } from 'ioredis';
-import { peerVersions } from './versions.mjs';
-
-/** Outside the workspace, so that nobody who builds or tests it installs them: `npm run bench:peers` does. */
-const installed = createRequire(fileURLToPath(new URL('../../.cache/bench-peers/package.json', import.meta.url)));
-
-/** @returns the peer's module, in the form that `import` sees */
-async function load(name) {
-  const module = await import(pathToFileURL(placeOf(name)).href);
-  return module.default?.default === undefined ? module : module.default;
-}
-
-function placeOf(name) {
-  try {
-    return installed.resolve(name);
-  } catch (error) {
-    throw new Error(`${name} is not installed. Run it as npm run bench:peers, which sees to that.`, { cause: error });
-  }
-}
+import { load } from './load.mjs';
+import { lockerVersions } from './versions.mjs';
 
 const ttl = 30_000;
 /** Whoever waits is to get its turn in the end, as with everybody else here; how soon it asks again is left to the library. */
@@ -60,7 +42,7 @@ function redlock(exported) {
   };
 }
 
-export const peerLockers = Object.entries(peerVersions).map(([name, version]) => `${name} ${version}`);
+export const peerLockers = Object.entries(lockerVersions).map(([name, version]) => `${name} ${version}`);
 
 /** @param {string} nameAndVersion one of `peerLockers` @param {string} url @returns {Promise<import('../lockers/index.mjs').Locker>} */
 export async function openPeer(nameAndVersion, url) {
