@@ -21,66 +21,80 @@ for plan = 1, number() do
   plans[plan] = { take = take, named = named, remember = remember, limits = limits }
 end
 
-local reply = {}
-local function say(...)
-  for _, value in ipairs({ ... }) do reply[#reply + 1] = value end
-end
+-- The reply is written place by place: to hand it around as lists would take longer than to decide.
+local reply, written = {}, 0
 
--- One call. Returns whether it was allowed, and its row per limit.
-local function decide(plan, states)
-  local waits, allowed = {}, true
-  for i, limit in ipairs(plan.limits) do
-    waits[i] = waitOf(limit, states[i])
-    if waits[i] ~= 0 and limit.enforced then allowed = false end
+-- One call. Returns whether it was allowed, and writes a row per limit.
+local function decide(plan, limits, states)
+  local allowed, take = true, plan.take
+  for i = 1, #limits do
+    local limit, state = limits[i], states[i]
+    local wait = waitOf(limit, state)
+    state.wait = wait
+    if wait ~= 0 and limit.enforced then allowed = false end
   end
-  for i, limit in ipairs(plan.limits) do
-    local state, mark = states[i], 0
-    if plan.take and allowed and waits[i] == 0 and limit.cost > 0 then
+  for i = 1, #limits do
+    local limit, state = limits[i], states[i]
+    local wait, mark = state.wait, 0
+    if take and allowed and wait == 0 and limit.cost > 0 then
       mark = limit.kind.take(state, limit.cost)
       state.changed = true
-    elseif plan.take and waits[i] > 0 and limit.enforced and limit.block > 0 and state.blocked <= now then
+    elseif take and wait > 0 and limit.enforced and limit.block > 0 and state.blocked <= now then
       state.blocked = now + limit.block
       state.changed = true
-      waits[i] = math.max(waits[i], limit.block)
+      wait = math.max(wait, limit.block)
     end
     local remaining, reset = leftOf(limit, state)
-    say(waits[i] == 0 and 1 or state.blocked > now and 2 or 0, remaining, waits[i], reset, mark)
+    reply[written + 1] = wait == 0 and 1 or state.blocked > now and 2 or 0
+    reply[written + 2] = remaining
+    reply[written + 3] = wait
+    reply[written + 4] = reset
+    reply[written + 5] = mark
+    written = written + 5
   end
   return allowed
 end
 
 local function answer(plan, times, id)
-  local states, failure = {}, nil
-  for i, limit in ipairs(plan.limits) do
-    local key = nextKey()
+  local limits, states, failure = plan.limits, {}, nil
+  for i = 1, #limits do
+    local limit, key = limits[i], nextKey()
     if not failure then
       states[i], failure = limit.kind.load(key, now, limit.a, limit.b, limit.c, id)
     end
   end
   local memory = plan.remember > 0 and nextKey()
-  if failure then return say(-1, failure) end
+  local first = written + 1
+  if failure then
+    reply[first], reply[first + 1] = -1, failure
+    written = first + 1
+    return
+  end
   if memory then
     local known = redis.call('GET', memory)
     if known then
-      for value in string.gmatch(known, '%S+') do say(tonumber(value)) end
+      for value in string.gmatch(known, '%S+') do
+        written = written + 1
+        reply[written] = tonumber(value)
+      end
       return
     end
   end
 
-  local first = #reply + 1
-  say(0, now)
+  reply[first + 1] = now
+  written = first + 1
   local outcomes = 0
   repeat
-    local allowed = decide(plan, states)
+    local allowed = decide(plan, limits, states)
     outcomes = outcomes + 1
   until outcomes == times or not plan.take or not allowed
   reply[first] = outcomes
-  for i, limit in ipairs(plan.limits) do
-    if states[i].changed then save(limit, states[i]) end
+  for i = 1, #limits do
+    if states[i].changed then save(limits[i], states[i]) end
   end
   if memory then
     local outcome = {}
-    for i = first, #reply do outcome[#outcome + 1] = text(reply[i]) end
+    for i = first, written do outcome[#outcome + 1] = text(reply[i]) end
     redis.call('SET', memory, table.concat(outcome, ' '), 'PX', plan.remember)
   end
 end

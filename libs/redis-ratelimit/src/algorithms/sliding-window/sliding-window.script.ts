@@ -40,6 +40,7 @@ export const slidingWindowLua = `
       if bucket.at > current - release and bucket.at <= current then
         state.used = state.used + bucket.taken
         state.live[#state.live + 1] = bucket
+        if bucket.at == current then state.bucket = bucket end
       else
         state.gone[#state.gone + 1] = text(bucket.at)
       end
@@ -59,26 +60,29 @@ export const slidingWindowLua = `
   end,
 
   left = function(state)
-    local newest
-    for _, bucket in ipairs(state.live) do
-      if bucket.taken > 0 and (not newest or bucket.at > newest) then newest = bucket.at end
+    local newest = state.newest
+    if not newest then
+      newest = -1
+      for _, bucket in ipairs(state.live) do
+        if bucket.taken > 0 and bucket.at > newest then newest = bucket.at end
+      end
+      state.newest = newest
     end
-    local reset = newest and (newest + state.release) * state.size - state.now or 0
+    local reset = newest < 0 and 0 or (newest + state.release) * state.size - state.now
     return math.max(0, state.limit - state.used), reset
   end,
 
   take = function(state, cost)
-    local current
-    for _, bucket in ipairs(state.live) do
-      if bucket.at == state.current then current = bucket end
-    end
+    local current = state.bucket
     if not current then
       current = { at = state.current, taken = 0 }
       state.live[#state.live + 1] = current
+      state.bucket = current
     end
     current.taken = current.taken + cost
     current.changed = true
     state.used = state.used + cost
+    if cost > 0 then state.newest = state.current end
     return state.current
   end,
 
@@ -89,6 +93,7 @@ export const slidingWindowLua = `
         bucket.taken = bucket.taken - back
         bucket.changed = true
         state.used = state.used - back
+        state.newest = nil
       end
     end
   end,
@@ -99,6 +104,7 @@ export const slidingWindowLua = `
       bucket.changed = true
     end
     state.used = 0
+    state.newest = nil
   end,
 
   save = function(state, ttl)
