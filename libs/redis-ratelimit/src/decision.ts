@@ -61,7 +61,14 @@ export function combine(
   decidedBy: RateLimitDecision['decidedBy'],
   receipt: RateLimitReceipt | undefined,
 ): RateLimitDecision {
-  const tightest = limits.reduce((worst, row) => (isTighter(row, worst) ? row : worst));
+  const [first, ...others] = limits;
+  if (first === undefined) throw new TypeError('A policy has a limit.');
+  let tightest = first;
+  let { resetAfterMs } = first;
+  for (const row of others) {
+    if (isTighter(row, tightest)) tightest = row;
+    resetAfterMs = Math.max(resetAfterMs, row.resetAfterMs);
+  }
   return Object.freeze({
     policy: name,
     allowed: tightest.allowed || !enforce,
@@ -69,7 +76,7 @@ export function combine(
     limit: tightest.limit,
     remaining: tightest.remaining,
     retryAfterMs: enforce ? tightest.retryAfterMs : 0,
-    resetAfterMs: Math.max(...limits.map((row) => row.resetAfterMs)),
+    resetAfterMs,
     receipt,
     limits: Object.freeze(limits),
     decidedBy,

@@ -64,6 +64,7 @@ export interface Admission {
 }
 
 const largestCost = 2 ** 31;
+const noOptions: ConsumeOptions = Object.freeze({});
 /** Slots come back without notice from other processes: who waits for one looks so often. */
 const slotPollMs = 100;
 
@@ -110,9 +111,11 @@ export class RateLimitService<Name extends string = string> {
    * @example  const { allowed, retryAfterMs } = await limiter.consume('api', ['user', user.id]);
    * @see      one EVALSHA; calls of one tick share it
    */
-  async consume(policy: Name, key: Key, options: ConsumeOptions = {}): Promise<RateLimitDecision> {
-    checkKnownKeys(options, ['cost'], 'consume');
-    const charge = await this.#chargeOf(policy, key, options);
+  async consume(policy: Name, key: Key, options: ConsumeOptions = noOptions): Promise<RateLimitDecision> {
+    if (options !== noOptions) checkKnownKeys(options, ['cost'], 'consume');
+    const described = this.#chargeOf(policy, key, options);
+    // Each await is a trip through the queue of microtasks: only a dynamic policy needs one here.
+    const charge = described instanceof Promise ? await described : described;
     refuseSlots(charge, 'consume');
     return only(await this.#take([charge]));
   }
@@ -138,7 +141,9 @@ export class RateLimitService<Name extends string = string> {
    * @throws like {@link consume} · OptionsError when a policy stands there twice for one key
    */
   async check(checks: readonly RateLimitCheck<Name>[]): Promise<readonly RateLimitDecision[]> {
-    const charges = await Promise.all(checks.map(({ policy, key, cost }) => this.#chargeOf(policy, key, { cost })));
+    const charges = await Promise.all(
+      checks.map(async ({ policy, key, cost }) => this.#chargeOf(policy, key, { cost })),
+    );
     for (const charge of charges) refuseSlots(charge, 'check');
     refuseTwice(charges);
     return (await this.#take(charges)).decisions;
@@ -296,7 +301,7 @@ export class RateLimitService<Name extends string = string> {
   /** @internal {@link check} for decorators, whose policy may be their own, and who hold the slots until their call ends. */
   async admit(checks: readonly ReferencedCheck[]): Promise<Admission> {
     const charges = await Promise.all(
-      checks.map(({ policy, key, cost, context }) => {
+      checks.map(async ({ policy, key, cost, context }) => {
         this.options.policies.register(policy);
         return this.#chargeOf(policy.name, key, { cost }, context);
       }),
@@ -305,14 +310,15 @@ export class RateLimitService<Name extends string = string> {
     return this.#admit(charges);
   }
 
-  async #chargeOf(
+  #chargeOf(
     name: string,
     subject: Key,
     { cost = 1 }: { readonly cost?: number | undefined },
     context?: RateLimitContext,
-  ): Promise<SubjectCharge> {
-    const policy = await this.options.policies.policyFor(name, subject, context);
-    return { policy, subject, cost: checkCost(cost) };
+  ): SubjectCharge | Promise<SubjectCharge> {
+    const found = this.options.policies.policyFor(name, subject, context);
+    if (found instanceof Promise) return found.then((policy) => ({ policy, subject, cost: checkCost(cost) }));
+    return { policy: found, subject, cost: checkCost(cost) };
   }
 
   async #take(charges: readonly SubjectCharge[], id?: string): Promise<Decided> {
@@ -384,6 +390,7 @@ function refuseSlots({ policy }: SubjectCharge, operation: string): void {
 }
 
 function refuseTwice(charges: readonly SubjectCharge[]): void {
+  if (charges.length < 2) return;
   const seen = new Set<string>();
   for (const { policy, subject } of charges) {
     const name = lineOf({ policy, subject });

@@ -69,10 +69,13 @@ export class Decider {
     const plan = this.#plans.planOf(charges, take);
     const keys = this.#keysOf(charges);
     const denial = take ? this.#denials.find(plan, keys) : undefined;
-    if (denial !== undefined) return { ...decidedOf(charges, plan, keys, denial, () => 'redis'), remembered: true };
+    if (denial !== undefined) return decidedOf(charges, plan, keys, denial, byRedis, true);
     try {
-      const outcome = await this.#askRedis(plan, keys, charges, id);
-      return decidedOf(charges, plan, keys, outcome, () => 'redis');
+      const { generation } = this.#denials;
+      const askedAtMs = this.#connection.clock.now();
+      const outcome = await this.#ask(plan, keys, charges, id);
+      if (take) this.#denials.remember(plan, keys, outcome, askedAtMs, generation);
+      return decidedOf(charges, plan, keys, outcome, byRedis);
     } catch (error) {
       if (!(error instanceof RedisUnavailableError)) throw error;
       if (charges.some(({ policy }) => policy.onError === 'closed')) throw error;
@@ -81,23 +84,12 @@ export class Decider {
   }
 
   #keysOf(charges: readonly SubjectCharge[]): string[] {
-    return charges.flatMap(({ policy, subject }) => {
+    const keys: string[] = [];
+    for (const { policy, subject } of charges) {
       const { state } = limitKeys(this.#connection.keys, subject);
-      return policy.limits.map(state);
-    });
-  }
-
-  async #askRedis(
-    plan: Plan,
-    keys: readonly string[],
-    charges: readonly SubjectCharge[],
-    id?: string,
-  ): Promise<Outcome> {
-    const { generation } = this.#denials;
-    const askedAtMs = this.#connection.clock.now();
-    const outcome = await this.#ask(plan, keys, charges, id);
-    if (plan.take) this.#denials.remember(plan, keys, outcome, askedAtMs, generation);
-    return outcome;
+      for (const limit of policy.limits) keys.push(state(limit));
+    }
+    return keys;
   }
 
   #ask(plan: Plan, keys: readonly string[], charges: readonly SubjectCharge[], id?: string): Promise<Outcome> {
@@ -163,33 +155,41 @@ interface Row {
   readonly verdict: Verdict;
 }
 
+type DecidedBy = (limit: PlannedLimit) => RateLimitDecision['decidedBy'];
+
+const byRedis: DecidedBy = () => 'redis';
+const noSlots: readonly TakenSlot[] = Object.freeze([]);
+
+/** Runs for every call, so it goes by loops instead of lists of lists. */
 function decidedOf(
   charges: readonly SubjectCharge[],
   plan: Plan,
   keys: readonly string[],
   { atUs, verdicts }: Outcome,
-  decidedBy: (limit: PlannedLimit) => RateLimitDecision['decidedBy'],
+  decidedBy: DecidedBy,
+  remembered = false,
 ): Decided {
-  const rows = plan.limits.flatMap((planned, index): Row[] => {
+  const rows: Row[] = [];
+  let allowed = true;
+  for (const [index, planned] of plan.limits.entries()) {
     const verdict = verdicts[index];
-    return verdict === undefined ? [] : [{ planned, key: keys[index] ?? '', verdict }];
-  });
-  const allowed = rows.every(({ planned, verdict }) => verdict.allowed || !planned.policy.enforce);
+    if (verdict === undefined) continue;
+    rows.push({ planned, key: keys[index] ?? '', verdict });
+    if (!verdict.allowed && planned.policy.enforce) allowed = false;
+  }
   const charged = plan.take && allowed;
+  const decisions: RateLimitDecision[] = [];
   let next = 0;
-  const decisions = charges.map((charge) => {
+  for (const charge of charges) {
     const { policy, cost } = charge;
-    const own = rows.slice(next, (next += policy.limits.length));
+    const own = charges.length === 1 ? rows : rows.slice(next, (next += policy.limits.length));
     const by = own[0] === undefined ? 'open' : decidedBy(own[0].planned);
     const receipt = charged && cost > 0 && by === 'redis' ? receiptOf(charge, atUs, own) : undefined;
-    return combine(policy, own.map(limitDecisionOf), by, receipt);
-  });
-  return {
-    decisions,
-    allowed,
-    remembered: false,
-    slots: charged ? rows.flatMap((row) => slotOf(row, decidedBy(row.planned))) : [],
-  };
+    decisions.push(combine(policy, own.map(limitDecisionOf), by, receipt));
+  }
+  // A call without an id takes no slots.
+  const slots = charged && plan.named ? rows.flatMap((row) => slotOf(row, decidedBy(row.planned))) : noSlots;
+  return { decisions, allowed, remembered, slots };
 }
 
 /** An open policy has admitted the call without a slot. */
@@ -214,16 +214,17 @@ function limitDecisionOf({ planned: { compiled, limit }, verdict }: Row): LimitD
 
 /** What a shadow limit did not admit was not charged, and a slot is given back by its holder. */
 function receiptOf({ policy, subject, cost }: SubjectCharge, atUs: number, rows: readonly Row[]): RateLimitReceipt {
+  const charges: RateLimitReceipt['charges'][number][] = [];
+  for (const { planned, key, verdict } of rows) {
+    if (!verdict.allowed || isSlot(planned)) continue;
+    charges.push(Object.freeze({ key, part: planned.compiled.part, mark: verdict.mark }));
+  }
   return Object.freeze({
     policy: policy.name,
     key: plainKey(subject),
     cost,
     atUs,
-    charges: Object.freeze(
-      rows
-        .filter(({ planned, verdict }) => verdict.allowed && !isSlot(planned))
-        .map(({ planned, key, verdict }) => Object.freeze({ key, part: planned.compiled.part, mark: verdict.mark })),
-    ),
+    charges: Object.freeze(charges),
   });
 }
 

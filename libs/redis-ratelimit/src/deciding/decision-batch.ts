@@ -134,5 +134,7 @@ function settle(calls: readonly Caller[], answer: Answer, operation: string): vo
 }
 
 function isSame(some: readonly string[], others: readonly string[]): boolean {
-  return some.length === others.length && some.every((key, index) => key === others[index]);
+  if (some.length !== others.length) return false;
+  for (let index = 0; index < some.length; index++) if (some[index] !== others[index]) return false;
+  return true;
 }

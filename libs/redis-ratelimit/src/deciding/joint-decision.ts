@@ -23,10 +23,13 @@ export class JointDecision {
     private readonly refund: Refund,
   ) {}
 
-  async decide(charges: readonly SubjectCharge[], take: boolean, id?: string): Promise<Decided> {
+  decide(charges: readonly SubjectCharge[], take: boolean, id?: string): Promise<Decided> {
+    if (charges.length < 2 || !this.connection.cluster) return this.decider.decide(charges, take, id);
     const groups = this.#bySlot(charges);
-    const [only] = groups;
-    if (groups.length === 1 && only !== undefined) return this.decider.decide(only, take, id);
+    return groups.length < 2 ? this.decider.decide(charges, take, id) : this.#oneByOne(groups, take, id);
+  }
+
+  async #oneByOne(groups: readonly (readonly SubjectCharge[])[], take: boolean, id?: string): Promise<Decided> {
     const decisions: RateLimitDecision[] = [];
     const slots: TakenSlot[] = [];
     const charged: SubjectCharge[] = [];
@@ -50,7 +53,6 @@ export class JointDecision {
   }
 
   #bySlot(charges: readonly SubjectCharge[]): (readonly SubjectCharge[])[] {
-    if (!this.connection.cluster || charges.length < 2) return [charges];
     const groups = new Map<number, SubjectCharge[]>();
     for (const charge of charges) {
       const [first] = charge.policy.limits;

@@ -63,11 +63,8 @@ export class RateLimitTelemetry {
     return Object.fromEntries([...this.#counts].map(([policy, counts]) => [policy, { ...counts }]));
   }
 
-  #tell(
-    { policy, limits, enforced, decidedBy, ...decision }: RateLimitDecision,
-    allowed: boolean,
-    remembered: boolean,
-  ) {
+  #tell(decision: RateLimitDecision, allowed: boolean, remembered: boolean) {
+    const { policy, limits, enforced, decidedBy } = decision;
     const counts = this.#countsOf(policy);
     if (decidedBy !== 'redis') counts.fallback += 1;
     const isDenied = limits.some((limit) => !limit.allowed);
