@@ -15,7 +15,7 @@ interface Caller {
   readonly reject: (error: unknown) => void;
 }
 
-/** The calls of one tick that want the same of the same keys. */
+/** Calls that want the same of the same keys. */
 interface Entry {
   readonly plan: Plan;
   readonly keys: readonly string[];
@@ -27,10 +27,11 @@ interface Entry {
 const mostEntries = 64;
 
 /**
- * Gathers the calls of one tick and has them decided by few scripts: one per Cluster slot, on a single server one in all.
+ * Gathers the calls of one turn of the event loop and has them decided by few scripts: one per Cluster slot, on a single server one in all.
  *
- * The first call of a tick opens a batch, and the end of the tick (after all microtasks, before any I/O) sends it, so no call waits for another. Calls with
- * the same plan on the same keys become one entry, which the script decides call by call: exactly as if they had come one after the other.
+ * The first call opens a batch, and the end of the turn sends it: an immediate, which runs when all sockets that had something to say have been read. So requests
+ * that arrived together over many connections are decided together, and no call waits for another. Calls with the same plan on the same keys become one
+ * entry, which the script decides call by call: exactly as if they had come one after the other.
  */
 export class DecisionBatch {
   readonly #connection: RedisConnection;
@@ -51,7 +52,7 @@ export class DecisionBatch {
    * @throws what the connection's `call` throws; RedisCommandError when a key holds something else
    */
   ask(plan: Plan, keys: readonly string[], id?: string): Promise<Outcome> {
-    if (this.#entries.length === 0) process.nextTick(this.#send);
+    if (this.#entries.length === 0) setImmediate(this.#send);
     const [first = ''] = keys;
     let entry = id === undefined ? this.#last.get(first) : undefined;
     if (entry?.plan !== plan || !isSame(entry.keys, keys)) {
