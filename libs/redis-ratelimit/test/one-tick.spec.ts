@@ -124,4 +124,16 @@ describeOn(standalone)('the commands of one turn of the event loop', (redis) => 
     await Promise.all([limiter.consume('api', 'ticks'), later(), later()]);
     expect(Object.fromEntries(proxy.commands)).toEqual({ EVALSHA: 1 });
   });
+
+  it('leave by halves when they are many, and what comes meanwhile stays behind those before it', async () => {
+    const many = Promise.all(Array.from({ length: 100 }, (_, index) => limiter.consume('api', ['many', index])));
+    await new Promise((resolve) => setImmediate(resolve)); // The first half has left.
+    const [left, waiting] = await Promise.all([
+      limiter.consume('api', ['many', 0]),
+      limiter.consume('api', ['many', 99]),
+    ]);
+    expect((await many).map(({ remaining }) => remaining)).toEqual(Array.from({ length: 100 }, () => 39));
+    expect([left, waiting].map(({ remaining }) => remaining)).toEqual([38, 38]);
+    expect(Object.fromEntries(proxy.commands)).toEqual({ EVALSHA: 3 }); // 50, 32 and 20
+  });
 });

@@ -25,6 +25,8 @@ interface Entry {
 
 /** A script blocks the server while it runs, so one decides no more entries than this: well below a millisecond. */
 const mostEntries = 64;
+/** So many calls leave together at least; of more, half. */
+const fewestCalls = 32;
 
 /**
  * Gathers the calls of one turn of the event loop and has them decided by few scripts: one per Cluster slot, on a single server one in all.
@@ -32,6 +34,9 @@ const mostEntries = 64;
  * The first call opens a batch, and the end of the turn sends it: an immediate, which runs when all sockets that had something to say have been read. So requests
  * that arrived together over many connections are decided together, and no call waits for another. Calls with the same plan on the same keys become one
  * entry, which the script decides call by call: exactly as if they had come one after the other.
+ *
+ * Of many calls only half leave at once, the others in the next turns. From then on they come and go by turns, so that Redis decides some while this process
+ * deals with the answers to the others; sent as one, each would wait for the other.
  */
 export class DecisionBatch {
   readonly #connection: RedisConnection;
@@ -67,13 +72,39 @@ export class DecisionBatch {
   }
 
   readonly #send = (): void => {
-    const entries = this.#entries;
-    this.#entries = [];
-    this.#last = new Map();
+    const entries = this.#leaving();
+    if (this.#entries.length > 0) setImmediate(this.#send);
     for (const together of this.#bySlot(entries)) {
       for (let i = 0; i < together.length; i += mostEntries) void this.#decide(together.slice(i, i + mostEntries));
     }
   };
+
+  /** Takes the oldest calls out: half of them, or all when they are few. */
+  #leaving(): Entry[] {
+    const waiting = this.#entries.reduce((sum, { calls }) => sum + calls.length, 0);
+    let room = Math.max(fewestCalls, Math.ceil(waiting / 2));
+    if (room >= waiting) {
+      const all = this.#entries;
+      this.#entries = [];
+      this.#last = new Map();
+      return all;
+    }
+    const leaving: Entry[] = [];
+    let emptied = 0;
+    for (const oldest of this.#entries) {
+      const calls = oldest.calls.splice(0, room);
+      room -= calls.length;
+      leaving.push({ ...oldest, calls });
+      if (oldest.calls.length > 0) break;
+      emptied += 1;
+      const [first = ''] = oldest.keys;
+      // Nobody may join what has left.
+      if (this.#last.get(first) === oldest) this.#last.delete(first);
+      if (room === 0) break;
+    }
+    this.#entries.splice(0, emptied);
+    return leaving;
+  }
 
   #bySlot(entries: Entry[]): Iterable<Entry[]> {
     if (!this.#connection.cluster || entries.length === 1) return [entries];
