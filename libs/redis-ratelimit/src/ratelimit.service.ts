@@ -117,7 +117,8 @@ export class RateLimitService<Name extends string = string> {
     // Each await is a trip through the queue of microtasks: only a dynamic policy needs one here.
     const charge = described instanceof Promise ? await described : described;
     refuseSlots(charge, 'consume');
-    return only(await this.#take([charge]));
+    const decided = this.#take([charge]);
+    return only(decided instanceof Promise ? await decided : decided);
   }
 
   /**
@@ -321,15 +322,23 @@ export class RateLimitService<Name extends string = string> {
     return { policy: found, subject, cost: checkCost(cost) };
   }
 
-  async #take(charges: readonly SubjectCharge[], id?: string): Promise<Decided> {
+  #take(charges: readonly SubjectCharge[], id?: string): Decided | Promise<Decided> {
+    const decided = this.#joint.decide(charges, true, id);
+    return decided instanceof Promise ? this.#taken(charges, decided) : this.#counted(decided);
+  }
+
+  async #taken(charges: readonly SubjectCharge[], decided: Promise<Decided>): Promise<Decided> {
     try {
-      const decided = await this.#joint.decide(charges, true, id);
-      this.#telemetry.decided(decided.decisions, decided.allowed, decided.remembered);
-      return decided;
+      return this.#counted(await decided);
     } catch (error) {
       this.#telemetry.failed(charges.map(({ policy }) => policy.name));
       throw error;
     }
+  }
+
+  #counted(decided: Decided): Decided {
+    this.#telemetry.decided(decided.decisions, decided.allowed, decided.remembered);
+    return decided;
   }
 
   async #admit(charges: readonly SubjectCharge[]): Promise<Admission> {

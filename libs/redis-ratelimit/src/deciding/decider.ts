@@ -64,17 +64,27 @@ export class Decider {
    *
    * @param charges of subjects in one slot
    * @param id of the slots that the call takes
+   * @returns at once what is remembered: whoever knocks all the time should not even cost a promise
    */
-  async decide(charges: readonly SubjectCharge[], take: boolean, id?: string): Promise<Decided> {
+  decide(charges: readonly SubjectCharge[], take: boolean, id?: string): Decided | Promise<Decided> {
     const plan = this.#plans.planOf(charges, take);
     const keys = this.#keysOf(charges);
     const denial = take ? this.#denials.find(plan, keys) : undefined;
     if (denial !== undefined) return decidedOf(charges, plan, keys, denial, byRedis, true);
+    return this.#decide(charges, plan, keys, id);
+  }
+
+  async #decide(
+    charges: readonly SubjectCharge[],
+    plan: Plan,
+    keys: readonly string[],
+    id: string | undefined,
+  ): Promise<Decided> {
     try {
       const { generation } = this.#denials;
       const askedAtMs = this.#connection.clock.now();
       const outcome = await this.#ask(plan, keys, charges, id);
-      if (take) this.#denials.remember(plan, keys, outcome, askedAtMs, generation);
+      if (plan.take) this.#denials.remember(plan, keys, outcome, askedAtMs, generation);
       return decidedOf(charges, plan, keys, outcome, byRedis);
     } catch (error) {
       if (!(error instanceof RedisUnavailableError)) throw error;

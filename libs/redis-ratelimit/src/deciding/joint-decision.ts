@@ -23,7 +23,7 @@ export class JointDecision {
     private readonly refund: Refund,
   ) {}
 
-  decide(charges: readonly SubjectCharge[], take: boolean, id?: string): Promise<Decided> {
+  decide(charges: readonly SubjectCharge[], take: boolean, id?: string): Decided | Promise<Decided> {
     if (charges.length < 2 || !this.connection.cluster) return this.decider.decide(charges, take, id);
     const groups = this.#bySlot(charges);
     return groups.length < 2 ? this.decider.decide(charges, take, id) : this.#oneByOne(groups, take, id);
