@@ -33,12 +33,15 @@ ${kinds.map(({ id, lua }) => `${id} = {${lua}\n},`).join('\n')}
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 
-local cursor, key_cursor = 0, 0
+local arguments, cursor, key_cursor = ARGV, 0, 0
 local function argument()
   cursor = cursor + 1
-  return ARGV[cursor]
+  return arguments[cursor]
 end
-local function number() return tonumber(argument()) end
+local function number()
+  cursor = cursor + 1
+  return tonumber(arguments[cursor])
+end
 local function nextKey()
   key_cursor = key_cursor + 1
   return KEYS[key_cursor]
@@ -46,9 +49,12 @@ end
 
 -- A limit as the caller describes it, with what a call takes from it.
 local function readLimit()
+  local at = cursor
+  cursor = at + 7
   return {
-    kind = kinds[argument()], cost = number(), enforced = number() == 1, block = number(),
-    a = number(), b = number(), c = number(),
+    kind = kinds[arguments[at + 1]], cost = tonumber(arguments[at + 2]),
+    enforced = arguments[at + 3] == '1', block = tonumber(arguments[at + 4]),
+    a = tonumber(arguments[at + 5]), b = tonumber(arguments[at + 6]), c = tonumber(arguments[at + 7]),
   }
 end
 
