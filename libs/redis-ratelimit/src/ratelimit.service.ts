@@ -109,7 +109,7 @@ export class RateLimitService<Name extends string = string> {
    * @returns the decision; times are milliseconds
    * @throws UnknownPolicyError · OptionsError for a wrong cost, or a policy with a concurrency limit · RedisUnavailableError under `onError: 'closed'`
    * @example  const { allowed, retryAfterMs } = await limiter.consume('api', ['user', user.id]);
-   * @see      one EVALSHA; calls of one tick share it
+   * @see      one EVALSHA; calls of one turn of the event loop share it
    */
   async consume(policy: Name, key: Key, options: ConsumeOptions = noOptions): Promise<RateLimitDecision> {
     if (options !== noOptions) checkKnownKeys(options, ['cost'], 'consume');

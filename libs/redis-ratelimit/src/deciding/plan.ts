@@ -40,15 +40,30 @@ const mostPlans = 1_000;
 /** Makes each plan once. */
 export class PlanBook {
   readonly #plans = new Map<string, Plan>();
+  /** Of one unit of one policy, which most calls take: found without a name. */
+  #ones = new WeakMap<CompiledPolicy, Plan>();
   #made = 0;
 
   /** @param take `false`: only look */
   planOf(charges: readonly PolicyCharge[], take: boolean): Plan {
+    const [charge] = charges;
+    if (charge?.cost !== 1 || charges.length > 1 || !take) return this.#named(charges, take);
+    const known = this.#ones.get(charge.policy);
+    if (known !== undefined) return known;
+    const plan = this.#named(charges, take);
+    this.#ones.set(charge.policy, plan);
+    return plan;
+  }
+
+  #named(charges: readonly PolicyCharge[], take: boolean): Plan {
     let name = take ? 'take' : 'look';
     for (const { policy, cost } of charges) name += ` ${policy.id}*${cost}`;
     const known = this.#plans.get(name);
     if (known !== undefined) return known;
-    if (this.#plans.size >= mostPlans) this.#plans.clear();
+    if (this.#plans.size >= mostPlans) {
+      this.#plans.clear();
+      this.#ones = new WeakMap();
+    }
     const plan = planOf(++this.#made, charges, take);
     this.#plans.set(name, plan);
     return plan;

@@ -67,12 +67,18 @@ export class RateLimitTelemetry {
     const { policy, limits, enforced, decidedBy } = decision;
     const counts = this.#countsOf(policy);
     if (decidedBy !== 'redis') counts.fallback += 1;
-    const isDenied = limits.some((limit) => !limit.allowed);
+    let isDenied = false;
+    let blocked = false;
+    let near = false;
+    for (const limit of limits) {
+      isDenied ||= !limit.allowed;
+      blocked ||= limit.blocked;
+      near ||= limit.limit - limit.remaining >= limit.limit * nearShare;
+    }
     if (isDenied) {
       if (enforced) counts.denied += 1;
       else counts.wouldDeny += 1;
       if (remembered) counts.remembered += 1;
-      const blocked = limits.some((limit) => limit.blocked);
       this.#publish(policy, { event: 'denied', decidedBy, enforced, blocked, remembered });
     }
     if (!decision.allowed) return;
@@ -82,7 +88,7 @@ export class RateLimitTelemetry {
       return;
     }
     counts.allowed += 1;
-    const nearLimit = !isDenied && limits.some(({ limit, remaining }) => limit - remaining >= limit * nearShare);
+    const nearLimit = near && !isDenied;
     if (nearLimit) counts.nearLimit += 1;
     if (!isDenied) this.#publish(policy, { event: 'allowed', decidedBy, nearLimit });
   }
