@@ -159,18 +159,30 @@ declare const losses: { inc(labels: Labels): void };`,
     imports: `${nest}
 import { RedisModule } from '@redstart/redis-core';
 import {
-  all, by, createPolicies, LimitCalls, RateLimit, RateLimitService, RedisRateLimitModule, RedisThrottlerStorage, SkipRateLimit, slidingWindow,
+  all, by, concurrency, createPolicies, dynamic, fixedWindow, gcra, ipIn, LimitCalls, RateLimit, RateLimitService, RedisRateLimitModule,
+  RedisThrottlerStorage, SkipRateLimit, slidingWindow, userIn,
   type PolicyName,
 } from '@redstart/redis-ratelimit';`,
     blocks: [
       { part: 'file' },
       { part: 'file', given: 'declare class AuthGuard { canActivate(): boolean }' },
+      {
+        part: 'statements',
+        given: `${policies}
+declare const flags: { isOn(flag: string, user: unknown): Promise<boolean> };`,
+      },
       { part: 'members', given: 'interface Quote { price: number }' },
       {
         part: 'constructor, statements',
         given: `${policies}
 declare const user: { id: string };
 declare const key: string;`,
+      },
+      {
+        part: 'statements',
+        given: `
+import type { Key } from '@redstart/redis-core';
+declare const plans: { limitsOf(key: Key): Promise<{ rate: number; per: '1m' }> };`,
       },
       { part: 'file' },
     ],
