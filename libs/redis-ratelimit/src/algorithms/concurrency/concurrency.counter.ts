@@ -1,6 +1,9 @@
 import type { Counter } from '../algorithm.js';
 import type { Concurrency } from './concurrency.js';
 
+/** No lease is longer. */
+const dayUs = 86_400_000_000;
+
 /** `concurrencyLua` in TypeScript. */
 export class ConcurrencyCounter implements Counter {
   readonly #limit: Concurrency;
@@ -20,7 +23,7 @@ export class ConcurrencyCounter implements Counter {
   at(nowUs: number, id = ''): number {
     this.#nowUs = nowUs;
     this.#id = id;
-    this.#slots = new Map([...this.#stored].filter(([, ends]) => ends > nowUs));
+    this.#slots = new Map([...this.#stored].filter(([, ends]) => ends > nowUs && ends <= nowUs + dayUs));
     return nowUs;
   }
 
