@@ -48,6 +48,7 @@ export class TokenBucketCounter implements Counter {
   }
 
   clear(): void {
+    this.#refilledUs = this.#nowUs;
     this.#store(0);
   }
 
