@@ -21,66 +21,85 @@ for plan = 1, number() do
   plans[plan] = { take = take, named = named, remember = remember, limits = limits }
 end
 
-local reply = {}
-local function say(...)
-  for _, value in ipairs({ ... }) do reply[#reply + 1] = value end
-end
+local reply, said = {}, 0
 
--- One call. Returns whether it was allowed, and its row per limit.
+-- One call: a row per limit. Returns whether it was allowed.
 local function decide(plan, states)
-  local waits, allowed = {}, true
-  for i, limit in ipairs(plan.limits) do
-    waits[i] = waitOf(limit, states[i])
-    if waits[i] ~= 0 and limit.enforced then allowed = false end
+  local limits, waits, allowed = plan.limits, {}, true
+  for i = 1, #limits do
+    waits[i] = waitOf(limits[i], states[i])
+    if waits[i] ~= 0 and limits[i].enforced then allowed = false end
   end
-  for i, limit in ipairs(plan.limits) do
-    local state, mark = states[i], 0
-    if plan.take and allowed and waits[i] == 0 and limit.cost > 0 then
-      mark = limit.kind.take(state, limit.cost)
-      state.changed = true
-    elseif plan.take and waits[i] > 0 and limit.enforced and limit.block > 0 and state.blocked <= now then
-      state.blocked = now + limit.block
-      state.changed = true
-      waits[i] = math.max(waits[i], limit.block)
+  for i = 1, #limits do
+    local limit, state, wait, mark = limits[i], states[i], waits[i], 0
+    if plan.take and limit.cost > 0 then
+      if allowed and wait == 0 then
+        mark = limit.kind.take(state, limit.cost)
+        state.changed = true
+      elseif wait > 0 and limit.enforced and limit.block > 0 and state.blocked <= now then
+        state.blocked = now + limit.block
+        state.changed = true
+        wait = math.max(wait, limit.block)
+      end
     end
-    local remaining, reset = leftOf(limit, state)
-    say(waits[i] == 0 and 1 or state.blocked > now and 2 or 0, remaining, waits[i], reset, mark)
+    reply[said + 1] = wait == 0 and 1 or state.blocked > now and 2 or 0
+    reply[said + 2], reply[said + 4] = leftOf(limit, state)
+    reply[said + 3], reply[said + 5] = wait, mark
+    said = said + 5
   end
   return allowed
 end
 
+local function fail(why)
+  reply[said + 1], reply[said + 2] = -1, why
+  said = said + 2
+end
+
+-- What was said of a call that has been made before.
+local function repeatFrom(known, rows)
+  local first = said
+  for value in string.gmatch(known, '%-?%d+') do
+    said = said + 1
+    reply[said] = tonumber(value)
+  end
+  if said ~= first + 2 + 5 * rows then
+    said = first
+    fail(foreign)
+  end
+end
+
 local function answer(plan, times, id)
-  local states, failure = {}, nil
-  for i, limit in ipairs(plan.limits) do
-    local key = nextKey()
-    if not failure then
-      states[i], failure = limit.kind.load(key, now, limit.a, limit.b, limit.c, id)
+  local limits, states, failure = plan.limits, {}, nil
+  local first_key = key_cursor
+  key_cursor = key_cursor + #limits
+  local memory = plan.remember > 0 and nextKey()
+  if memory then
+    local known = redis.pcall('GET', memory)
+    if known then
+      if known.err then return fail(known.err) end
+      return repeatFrom(known, #limits)
     end
   end
-  local memory = plan.remember > 0 and nextKey()
-  if failure then return say(-1, failure) end
-  if memory then
-    local known = redis.call('GET', memory)
-    if known then
-      for value in string.gmatch(known, '%S+') do say(tonumber(value)) end
-      return
-    end
+  for i = 1, #limits do
+    local limit = limits[i]
+    states[i], failure = limit.kind.load(KEYS[first_key + i], now, limit.a, limit.b, limit.c, id)
+    if failure then return fail(failure) end
   end
 
-  local first = #reply + 1
-  say(0, now)
-  local outcomes = 0
+  local first, outcomes = said + 1, 0
+  reply[first], reply[first + 1] = 0, now
+  said = said + 2
   repeat
     local allowed = decide(plan, states)
     outcomes = outcomes + 1
   until outcomes == times or not plan.take or not allowed
   reply[first] = outcomes
-  for i, limit in ipairs(plan.limits) do
-    if states[i].changed then save(limit, states[i]) end
+  for i = 1, #limits do
+    if states[i].changed then save(limits[i], states[i]) end
   end
   if memory then
     local outcome = {}
-    for i = first, #reply do outcome[#outcome + 1] = text(reply[i]) end
+    for i = first, said do outcome[#outcome + 1] = text(reply[i]) end
     redis.call('SET', memory, table.concat(outcome, ' '), 'PX', plan.remember)
   end
 end
