@@ -4,8 +4,8 @@
  * window in part but counts in full, so no window of that length ever holds more than the limit, at whatever moment it starts. The price
  * is that a charge comes back up to one bucket late.
  *
- * A bucket ahead of the clock means that the clock went back, after a failover for example. Time then stands still at that bucket until the clock has
- * caught up. What is further ahead than a whole window is of a clock that was wrong, and forgotten, as after a restart.
+ * A bucket ahead of the clock means that the clock went back, after a failover for example. Time then stands still at the newest bucket until the clock has
+ * caught up. When that one is further ahead than a charge counts, it is of a clock that was wrong, and all is forgotten, as after a restart.
  *
  * State per key: HASH  bucket number -> units taken in it, `blocked` -> until when (us)
  * Parameters: limit, length of a bucket (us), for how many buckets a charge counts (N + 1)
@@ -28,15 +28,15 @@ export const slidingWindowLua = `
         return nil, foreign
       else
         taken[at] = units
-        if at > newest and at <= current + release then newest = at end
+        if at > newest then newest = at end
       end
     end
-    if newest > current then
+    if newest > current and newest <= current + release then
       current = newest
       now = newest * size
     end
     for at, units in pairs(taken) do
-      if at > current - release and at <= current then
+      if at > current - release and newest <= current then
         used = used + units
       else
         taken[at] = nil
