@@ -56,6 +56,7 @@ export class LocalLimiter {
       let retryUs = waitUs;
       if (take && allowed && waitUs === 0 && charge.cost > 0) {
         mark = state.counter.take(charge.cost);
+        state.blockedUntilUs = 0;
       } else if (take && startsBlock(charge, state, waitUs, now)) {
         state.blockedUntilUs = now + charge.blockMs * 1_000;
         retryUs = Math.max(waitUs, charge.blockMs * 1_000);

@@ -69,7 +69,7 @@ const scripts = new Map<string, Script<readonly number[]>>();
  * @returns by how many units each limit counts more than before
  */
 export function runAmend(
-  connection: RedisConnection,
+  connection: Pick<RedisConnection, 'scripts'>,
   call: RedisCall,
   limits: readonly LimitKey[],
   amendment: Amendment,
