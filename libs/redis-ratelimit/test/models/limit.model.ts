@@ -1,5 +1,5 @@
-/** No wait in a test is as long: thirty-five years. */
-const horizonUs = 2n ** 50n;
+/** No wait is as long: 285 years. */
+const horizonUs = 2n ** 53n;
 
 /**
  * What a limit promises, said as simply as possible: which costs fit at which moment. What follows from that is not computed but searched for: the largest

@@ -54,6 +54,47 @@ export const limitsByKind: Readonly<Record<Limit['kind'], fc.Arbitrary<LimitUnde
     })),
 };
 
+const yearMs = 365 * 86_400_000;
+const much = fc.integer({ min: 1, max: 1_000_000_000 });
+const longMs = fc.integer({ min: 1_000, max: yearMs });
+const largeWindow = fc.record({ limit: much, windowMs: longMs });
+
+/** Limits whose numbers come near to what can be counted exactly. */
+export const largeLimit: fc.Arbitrary<LimitUnderTest> = fc.oneof(
+  largeWindow.map((o) => ({
+    limit: slidingWindow({ limit: o.limit, window: o.windowMs, buckets: 120 }),
+    newModel: () => new SlidingWindowModel({ ...o, buckets: 120 }),
+  })),
+  largeWindow.map((o) => ({
+    limit: fixedWindow({ limit: o.limit, window: o.windowMs }),
+    newModel: () => new FixedWindowModel({ ...o, start: 'first-call' }),
+  })),
+  // In up to a hundred portions, which is what the model puts in one by one.
+  fc
+    .record({
+      capacity: much,
+      portions: fc.integer({ min: 1, max: 100 }),
+      perMs: fc.integer({ min: 1, max: yearMs / 4 }),
+    })
+    .map(({ capacity, portions, perMs }) => ({ capacity, refill: Math.ceil(capacity / portions), perMs }))
+    .map((o) => ({
+      limit: tokenBucket({ capacity: o.capacity, refill: o.refill, per: o.perMs }),
+      newModel: () => new TokenBucketModel(o),
+    })),
+  // Few units of a long period in many parts: p * burst just below 2^53.
+  fc
+    .record({ rate: fc.integer({ min: 500, max: 1_000_000_000 }), perMs: longMs, less: fc.nat({ max: 3 }) })
+    .map((o) => {
+      const { numerator } = gcra({ rate: o.rate, per: o.perMs, burst: 1 }).unit;
+      const largest = Math.min(1_000_000_000, o.rate, Math.floor(Number.MAX_SAFE_INTEGER / numerator));
+      const burst = Math.max(1, largest - o.less);
+      return {
+        limit: gcra({ rate: o.rate, per: o.perMs, burst }),
+        newModel: () => new GcraModel({ ...o, burst }),
+      };
+    }),
+);
+
 export const kinds = Object.keys(limitsByKind) as Limit['kind'][];
 
 export const anyLimit: fc.Arbitrary<LimitUnderTest> = fc.oneof(...Object.values(limitsByKind));

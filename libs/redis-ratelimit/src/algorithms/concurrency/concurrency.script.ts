@@ -21,8 +21,8 @@ export const concurrencyLua = `
       if first[i] == 'blocked' then
         state.blocked, state.had_block = -score, true
         if not (score < 0 and -score <= largest) then return nil, foreign end
-      elseif score < 1e15 then
-        -- No lease ends in the last century.
+      elseif score < 1e15 or score > largest then
+        -- No lease ends in the last century, or never.
         return nil, foreign
       end
     end
