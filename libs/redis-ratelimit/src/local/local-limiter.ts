@@ -58,6 +58,7 @@ export class LocalLimiter {
         mark = state.counter.take(charge.cost);
         state.blockedUntilUs = 0;
       } else if (take && startsBlock(charge, state, waitUs, now)) {
+        state.counter.keep();
         state.blockedUntilUs = now + charge.blockMs * 1_000;
         retryUs = Math.max(waitUs, charge.blockMs * 1_000);
       }

@@ -41,6 +41,7 @@ export class CallModel {
       const startsBlock =
         enforce && blockUs > 0 && wait !== undefined && wait > 0n && this.#blocked(index, atUs) === 0n;
       if (take && cost > 0n && startsBlock) {
+        model.keep(atUs);
         this.#blockedUntilUs[index] = atUs + BigInt(blockUs);
         wait = this.#wait(index, atUs, wait);
       }

@@ -23,6 +23,10 @@ export class ConcurrencyModel extends LimitModel {
     return this.#underWay(atUs).size === 0;
   }
 
+  keep(atUs: bigint): void {
+    this.#slots = this.#underWay(atUs);
+  }
+
   admit(atUs: bigint, _cost: bigint, id: string): void {
     this.#slots = new Map([...this.#underWay(atUs), [id, atUs + this.#leaseUs]]);
   }

@@ -23,6 +23,10 @@ export class FixedWindowModel extends LimitModel {
     return this.#counted(atUs).length === 0;
   }
 
+  keep(atUs: bigint): void {
+    this.#admitted = this.#counted(atUs);
+  }
+
   admit(atUs: bigint, cost: bigint): void {
     const counted = this.#counted(atUs);
     if (counted.length === 0) this.#startUs = this.#byCalendar ? atUs - (atUs % this.#windowUs) : atUs;

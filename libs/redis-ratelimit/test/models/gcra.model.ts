@@ -24,11 +24,15 @@ export class GcraModel extends LimitModel {
     return this.#content(atUs) === 0n;
   }
 
-  admit(atUs: bigint, cost: bigint): void {
+  keep(atUs: bigint): void {
     const content = this.#content(atUs);
-    // Time stands still while the clock is behind the last call.
-    const moment = content > 0n ? max(atUs, this.#level.atUs) : atUs;
-    this.#level = { content: content + cost * this.#perUs, atUs: moment };
+    // Time stands still while the clock is behind the last write.
+    this.#level = { content, atUs: content > 0n ? max(atUs, this.#level.atUs) : atUs };
+  }
+
+  admit(atUs: bigint, cost: bigint): void {
+    this.keep(atUs);
+    this.#level = { ...this.#level, content: this.#level.content + cost * this.#perUs };
   }
 
   #content(atUs: bigint): bigint {

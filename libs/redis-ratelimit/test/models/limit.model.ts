@@ -12,6 +12,8 @@ export abstract class LimitModel {
   abstract fits(atUs: bigint, cost: bigint, id: string): boolean;
   /** Whether nothing is counted at that moment. */
   abstract isEmpty(atUs: bigint): boolean;
+  /** Writes down what counts, as of that moment: what does not is forgotten. */
+  abstract keep(atUs: bigint): void;
   /** Counts a cost that fits. */
   abstract admit(atUs: bigint, cost: bigint, id: string): void;
 

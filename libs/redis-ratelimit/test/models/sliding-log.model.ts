@@ -25,6 +25,10 @@ export class SlidingLogModel extends LimitModel {
     return this.#counted(atUs).length === 0;
   }
 
+  keep(atUs: bigint): void {
+    this.#admitted = this.#counted(atUs);
+  }
+
   admit(atUs: bigint, cost: bigint): void {
     const moment = this.#moment(atUs);
     this.#admitted = [...this.#counted(atUs), { atUs: moment, cost }];

@@ -29,6 +29,10 @@ export class SlidingWindowModel extends LimitModel {
     return this.#counted(atUs).length === 0;
   }
 
+  keep(atUs: bigint): void {
+    this.#admitted = this.#counted(atUs);
+  }
+
   admit(atUs: bigint, cost: bigint): void {
     const bucket = this.#current(atUs);
     this.#admitted = [...this.#counted(atUs), { bucket, cost }];

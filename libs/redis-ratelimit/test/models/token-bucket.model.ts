@@ -29,6 +29,10 @@ export class TokenBucketModel extends LimitModel {
     return this.#at(atUs).tokens === this.capacity;
   }
 
+  keep(atUs: bigint): void {
+    this.#bucket = this.#at(atUs);
+  }
+
   admit(atUs: bigint, cost: bigint): void {
     const { tokens, refilledUs } = this.#at(atUs);
     this.#bucket = { tokens: tokens - cost, refilledUs: tokens === this.capacity ? atUs : refilledUs };

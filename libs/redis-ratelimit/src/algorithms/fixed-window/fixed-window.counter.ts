@@ -50,6 +50,10 @@ export class FixedWindowCounter implements Counter {
     this.#store(0);
   }
 
+  keep(): void {
+    this.#store(this.#used);
+  }
+
   /** Of a window whose first call is at that moment. */
   #startOf(nowUs: number): number {
     const { windowUs, originUs } = this.#limit;

@@ -51,6 +51,10 @@ export class GcraCounter implements Counter {
     this.#store(0);
   }
 
+  keep(): void {
+    this.#store(this.#debt);
+  }
+
   #store(debt: number): void {
     this.#debt = debt;
     this.#stored = { debt, sinceUs: this.#nowUs };

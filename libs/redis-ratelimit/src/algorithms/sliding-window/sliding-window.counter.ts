@@ -66,6 +66,10 @@ export class SlidingWindowCounter implements Counter {
     this.#stored = this.#taken;
   }
 
+  keep(): void {
+    this.#stored = this.#taken;
+  }
+
   #change(bucket: number, units: number): void {
     const taken = (this.#taken.get(bucket) ?? 0) + units;
     this.#used += units;

@@ -52,6 +52,10 @@ export class TokenBucketCounter implements Counter {
     this.#store(0);
   }
 
+  keep(): void {
+    this.#store(this.#missing);
+  }
+
   #store(missing: number): void {
     this.#missing = missing;
     this.#stored = { missing, refilledUs: this.#refilledUs };
