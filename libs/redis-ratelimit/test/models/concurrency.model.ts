@@ -1,7 +1,5 @@
 import { LimitModel } from './limit.model.js';
 
-const dayUs = 86_400_000_000n;
-
 /** Each call under way has a slot until its lease ends; who has one and asks again keeps it, for a full lease. */
 export class ConcurrencyModel extends LimitModel {
   protected readonly capacity: bigint;
@@ -36,8 +34,7 @@ export class ConcurrencyModel extends LimitModel {
     return this.capacity - BigInt(this.#underWay(atUs).size);
   }
 
-  /** A lease is a day long at most, so one that ends later is of a clock that was wrong. */
   #underWay(atUs: bigint): Map<string, bigint> {
-    return new Map([...this.#slots].filter(([, endsUs]) => endsUs > atUs && endsUs <= atUs + dayUs));
+    return new Map([...this.#slots].filter(([, endsUs]) => endsUs > atUs));
   }
 }

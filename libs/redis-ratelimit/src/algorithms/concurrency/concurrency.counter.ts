@@ -1,9 +1,6 @@
 import type { Counter } from '../algorithm.js';
 import type { Concurrency } from './concurrency.js';
 
-/** No lease is longer. */
-const dayUs = 86_400_000_000;
-
 /** `concurrencyLua` in TypeScript. */
 export class ConcurrencyCounter implements Counter {
   readonly #limit: Concurrency;
@@ -23,7 +20,7 @@ export class ConcurrencyCounter implements Counter {
   at(nowUs: number, id = ''): number {
     this.#nowUs = nowUs;
     this.#id = id;
-    this.#slots = new Map([...this.#stored].filter(([, ends]) => ends > nowUs && ends <= nowUs + dayUs));
+    this.#slots = new Map([...this.#stored].filter(([, ends]) => ends > nowUs));
     return nowUs;
   }
 

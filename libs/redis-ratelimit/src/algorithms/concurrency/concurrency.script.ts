@@ -2,7 +2,7 @@
  * Slots with leases: a call that holds one counts until it gives it back or its lease lapses. Who holds a slot and asks again gets a full lease, so a call may be
  * repeated when its reply was lost. Whatever a call costs, it takes one slot.
  *
- * A lease that ends more than a day from now, which is longer than any, was given by a clock that was wrong, and does not count.
+ * When the clock goes back, leases end that much later, except that a living holder's next renewal puts its own right.
  *
  * State per key: ZSET  slot id -> lease ends (us), `blocked` -> minus the moment until when (us), so that it stands before all slots
  * Parameters: limit, lease (us)
@@ -13,7 +13,7 @@ export const concurrencyLua = `
     if first.err then return nil, first.err end
     local state = {
       key = key, now = now, id = id, limit = limit, lease = lease,
-      blocked = 0, taken = 0, held = false, after = '(' .. text(now), most = text(now + 86400000000),
+      blocked = 0, taken = 0, held = false, after = '(' .. text(now),
     }
     if not first[1] then return state end
     for i = 1, #first, 2 do
@@ -26,16 +26,15 @@ export const concurrencyLua = `
         return nil, foreign
       end
     end
-    local ends = tonumber(redis.call('ZSCORE', key, id) or 0)
-    state.held = ends > now and ends <= now + 86400000000
-    state.taken = redis.call('ZCOUNT', key, state.after, state.most)
+    state.held = tonumber(redis.call('ZSCORE', key, id) or 0) > now
+    state.taken = redis.call('ZCOUNT', key, state.after, '+inf')
     return state
   end,
 
   wait = function(state, cost)
     if cost == 0 or state.held or state.taken < state.limit then return 0 end
     local slot = redis.call(
-      'ZRANGE', state.key, state.after, state.most, 'BYSCORE', 'LIMIT', state.taken - state.limit, 1, 'WITHSCORES')
+      'ZRANGE', state.key, state.after, '+inf', 'BYSCORE', 'LIMIT', state.taken - state.limit, 1, 'WITHSCORES')
     return slot[2] - state.now
   end,
 
@@ -43,7 +42,7 @@ export const concurrencyLua = `
     local reset = state.entered and state.lease or 0
     if state.taken > 0 then
       local slots = redis.call(
-        'ZRANGE', state.key, state.most, state.after, 'BYSCORE', 'REV', 'LIMIT', 0, 2, 'WITHSCORES')
+        'ZRANGE', state.key, '+inf', state.after, 'BYSCORE', 'REV', 'LIMIT', 0, 2, 'WITHSCORES')
       for i = #slots - 1, 1, -2 do
         if not state.entered or slots[i] ~= state.id then reset = math.max(reset, slots[i + 1] - state.now) end
       end
