@@ -3,7 +3,7 @@ import { RedisConnections, type RedisConnection } from '@redstart/redis-core';
 import { cluster, describeOn, standalone } from '@redstart/redis-testing';
 import type { Charge } from '../src/algorithms/algorithm.js';
 import type { Limit } from '../src/algorithms/algorithms.js';
-import type { Amendment } from '../src/scripts/amend.js';
+import type { Amendment, LimitKey } from '../src/scripts/amend.js';
 import type { Verdict } from '../src/scripts/decide.js';
 import { kinds, limitsByKind } from './models/limits.js';
 import { amendAt, decideAt, newSubject, someMomentUs } from './support/driven-script.js';
@@ -35,18 +35,20 @@ describeOn(standalone, cluster)('corrections', (redis) => {
   describe.each(rates)('%s', (kind) => {
     /** A subject whose history the test makes. */
     class Subject {
-      readonly key = newSubject()();
+      readonly #limit: LimitKey;
 
-      constructor(private readonly limit: Limit) {}
+      constructor(limit: Limit) {
+        this.#limit = { key: newSubject()(), limit };
+      }
 
       async take(atUs: bigint, cost: number): Promise<Charge | undefined> {
-        const { outcomes } = await decideAt(connection, atUs, [{ ...this, limit: this.limit, cost }]);
+        const { outcomes } = await decideAt(connection, atUs, [{ ...this.#limit, cost }]);
         const [verdict] = outcomes[0]?.verdicts ?? [];
         return verdict?.allowed === true ? { cost, mark: verdict.mark, atUs: Number(atUs) } : undefined;
       }
 
       async look(atUs: bigint, cost = 0): Promise<Omit<Verdict, 'mark'>> {
-        const { outcomes } = await decideAt(connection, atUs, [{ ...this, limit: this.limit, cost }], { take: false });
+        const { outcomes } = await decideAt(connection, atUs, [{ ...this.#limit, cost }], { take: false });
         const [verdict] = outcomes[0]?.verdicts ?? [];
         if (verdict === undefined) throw new Error('no verdict');
         const { mark: _, ...said } = verdict;
@@ -70,7 +72,7 @@ describeOn(standalone, cluster)('corrections', (redis) => {
       }
 
       async #amend(atUs: bigint, amendment: Amendment) {
-        const { changes, writes, ttls } = await amendAt(connection, atUs, [{ ...this, limit: this.limit }], amendment);
+        const { changes, writes, ttls } = await amendAt(connection, atUs, [this.#limit], amendment);
         const { resetUs } = await this.look(atUs);
         for (const { setMs, leftMs } of ttls) {
           if (setMs < 0) continue;

@@ -45,7 +45,7 @@ const zset = (score: string, member: string) => (client: Client, key: string) =>
 const text = (value: string) => (client: Client, key: string) => client.set(key, value);
 
 /** What no limit of any kind has written. */
-const foreign: readonly [name: string, write: (client: Client, key: string) => Promise<unknown>][] = [
+const foreign: readonly (readonly [name: string, write: (client: Client, key: string) => Promise<unknown>])[] = [
   ['a list', (client, key) => client.rpush(key, '1')],
   ['a set', (client, key) => client.sadd(key, '1')],
   ...[
@@ -106,7 +106,7 @@ describeOn(standalone, cluster)('the state of a limit', (redis) => {
 
   async function imageOf(key: string) {
     const [dump, expiresAt] = await Promise.all([client.dumpBuffer(key), client.call('PEXPIRETIME', key)]);
-    return { dump: dump?.toString('base64'), expiresAt };
+    return { dump: dump.toString('base64'), expiresAt };
   }
 
   it.each(kinds)('%s: a denial and a look leave it as it is, to the byte and to its end', async (kind) => {
@@ -168,7 +168,9 @@ describeOn(standalone, cluster)('the state of a limit', (redis) => {
 
   describe.each(kinds)('%s, where somebody keeps something else', (kind) => {
     it('refuses that subject alone, touches nothing, and is cured by a reset', async () => {
-      for (const [name, write] of foreign) {
+      // The script is the same there.
+      const some = redis.topology === 'cluster' ? foreign.filter((_, index) => index % 6 === 0) : foreign;
+      for (const [name, write] of some) {
         const key = keyOf(kind, 'theirs');
         await write(client, key);
         const before = await imageOf(key);
@@ -179,8 +181,10 @@ describeOn(standalone, cluster)('the state of a limit', (redis) => {
           take(kind, ours),
           limiter.peek(kind, 'theirs'),
         ]);
-        expect({ name, theirs }).toMatchObject({ theirs: { reason: expect.any(RedisCommandError) } });
-        expect({ name, look }).toMatchObject({ look: { reason: expect.any(RedisCommandError) } });
+        for (const refused of [theirs, look]) {
+          const reason: unknown = refused.status === 'rejected' ? refused.reason : undefined;
+          expect({ name, refused: reason instanceof RedisCommandError }).toEqual({ name, refused: true });
+        }
         expect({ name, first, second }).toMatchObject({
           first: { value: { remaining: 2 } },
           second: { value: { remaining: 1 } },

@@ -46,7 +46,10 @@ for i, limit in ipairs(limits) do
   end
   local change = before - kind.left(state)
   changes[i] = change == 0 and least or change
-  if changed then save(limit, state) end
+  if changed then
+    local _, reset = leftOf(limit, state)
+    save(limit, state, reset)
+  end
 end
 return changes`;
 

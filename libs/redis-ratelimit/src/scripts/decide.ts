@@ -95,7 +95,8 @@ local function answer(plan, times, id)
   until outcomes == times or not plan.take or not allowed
   reply[first] = outcomes
   for i = 1, #limits do
-    if states[i].changed then save(limits[i], states[i]) end
+    -- The reset of the last row that was said of it.
+    if states[i].changed then save(limits[i], states[i], reply[said - 5 * (#limits - i) - 1]) end
   end
   if memory then
     local outcome = {}

@@ -69,9 +69,8 @@ local function waitOf(limit, state)
   return wait
 end
 
-local function save(limit, state)
+local function save(limit, state, reset)
   if state.blocked <= now then state.blocked = 0 end
-  local _, reset = leftOf(limit, state)
   if reset > 0 then
     -- One more, since some servers count a TTL from when the script began.
     limit.kind.save(state, math.ceil(reset / 1000) + 1)

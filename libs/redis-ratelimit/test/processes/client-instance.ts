@@ -26,7 +26,7 @@ const { connection, clients, callsEach } = givenOptions() as ClientInstanceOptio
 class AppModule {}
 
 endWithSpec();
-const app = await NestFactory.createApplicationContext(AppModule, { logger: ['error'] });
+const app = await NestFactory.createApplicationContext(AppModule);
 const limiter = app.get(RateLimitService);
 
 async function isAdmitted(policy: string): Promise<boolean> {
