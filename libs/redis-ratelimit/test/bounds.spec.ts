@@ -14,18 +14,23 @@ interface Admitted {
   readonly cost: number;
 }
 
-/** Callers that take what they can, as fast as they can, with pauses around the length of a window. */
+/** Callers that take what they can, as fast as they can, with pauses around the length of a window, or until the last denial is over. */
 const greed = fc.array(
   fc.record({
     pause: fc.oneof(
       { weight: 3, arbitrary: fc.constant([0, 0] as const) },
       { weight: 2, arbitrary: fc.constantFrom([1, -1] as const, [1, 0] as const, [1, 1] as const) },
       { weight: 2, arbitrary: fc.tuple(fc.constant(0), fc.integer({ min: 0, max: 30_000 })) },
+      { weight: 2, arbitrary: fc.constantFrom('due' as const, 'nearly due' as const) },
     ),
     cost: fc.integer({ min: 1, max: 4 }),
   }),
   { minLength: 10, maxLength: 40 },
 );
+
+function after(atUs: bigint, { windowMs }: Limit, [windows, us]: readonly [number, number]): bigint {
+  return atUs + BigInt(windows) * BigInt(windowMs) * 1_000n + BigInt(us);
+}
 
 /** How much was admitted from one moment on, for so long. */
 function within(admitted: readonly Admitted[], fromUs: bigint, us: bigint): number {
@@ -98,17 +103,17 @@ describeOn(standalone)('what a limit promises', (redis) => {
           const key = newSubject()();
           let atUs = someMomentUs;
           const admitted: Admitted[] = [];
-          const moments = calls.map(({ pause: [windows, us], cost }, index) => {
-            atUs += BigInt(windows) * BigInt(limit.windowMs) * 1_000n + BigInt(us);
-            return { atUs, cost: kind === 'concurrency' ? 1 : cost, id: `call ${index}` };
-          });
-          const [first, ...others] = moments.map((moment) => async () => {
-            const { outcomes } = await decideAt(connection, moment.atUs, [{ key, limit, cost: moment.cost }], moment);
-            if (outcomes[0]?.verdicts[0]?.allowed === true) admitted.push(moment);
+          let dueUs = atUs;
+          for (const [index, { pause, cost: wanted }] of calls.entries()) {
+            if (typeof pause !== 'string') atUs = after(atUs, limit, pause);
+            else if (dueUs > atUs) atUs = dueUs - (pause === 'due' ? 0n : 1n);
+            const cost = kind === 'concurrency' ? 1 : wanted;
+            const { outcomes } = await decideAt(connection, atUs, [{ key, limit, cost }], { id: `call ${index}` });
+            const { allowed, retryUs } = outcomes[0]?.verdicts[0] ?? { allowed: false, retryUs: Infinity };
+            if (allowed) admitted.push({ atUs, cost });
             else denials++;
-          });
-          await first?.();
-          await Promise.all(others.map((call) => call()));
+            if (!allowed && retryUs < Infinity) dueUs = atUs + BigInt(retryUs);
+          }
           bounds[kind](limit, admitted);
         }),
         { numRuns: runs },
@@ -132,7 +137,7 @@ describeOn(standalone)('what a limit promises', (redis) => {
           };
           let atUs = someMomentUs;
           for (const [index, { pause, cost }] of calls.entries()) {
-            atUs += BigInt(pause[0]) * BigInt(limit.windowMs) * 1_000n + BigInt(pause[1]);
+            if (typeof pause !== 'string') atUs = after(atUs, limit, pause);
             const { outcomes } = await decideAt(connection, atUs, [{ key, limit, cost }], { id: `call ${index}` });
             const retryUs = outcomes[0]?.verdicts[0]?.retryUs ?? Infinity;
             if (retryUs === 0 || retryUs === Infinity) continue;

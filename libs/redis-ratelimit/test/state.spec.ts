@@ -1,4 +1,4 @@
-import { RedisCommandError } from '@redstart/redis-core';
+import { RedisCommandError, systemClock } from '@redstart/redis-core';
 import { cluster, describeOn, standalone } from '@redstart/redis-testing';
 import type { Cluster, Redis } from 'ioredis';
 import {
@@ -29,10 +29,12 @@ type Kind = keyof typeof limits;
 const kinds = Object.keys(limits) as Kind[];
 const rates = kinds.filter((kind) => kind !== 'concurrency');
 
+const both = all(slidingWindow({ limit: 3, window: '1h' }), gcra({ rate: 10, per: '2h' }));
+
 const policies = createPolicies({
   ...limits,
-  both: all(slidingWindow({ limit: 3, window: '1h' }), gcra({ rate: 10, per: '2h' })),
-  exact: slidingWindow({ limit: 3, window: '1h', exact: true }),
+  both,
+  often: gcra({ rate: 30, per: '1s', burst: 1 }),
 });
 
 function keyOf(kind: Kind, subject: string): string {
@@ -83,6 +85,9 @@ const foreign: readonly (readonly [name: string, write: (client: Client, key: st
     ] as const
   ).map(([score, member]) => [`the sorted set ${member} -> ${score}`, zset(score, member)] as const),
 ];
+
+/** Of other kinds it would do. */
+const withoutPrice = ['5 1 0', '5 1 0 0'].map((value) => [`the string '${value}'`, text(value)] as const);
 
 describeOn(standalone, cluster)('the state of a limit', (redis) => {
   let app: TestApp;
@@ -149,6 +154,17 @@ describeOn(standalone, cluster)('the state of a limit', (redis) => {
     expect(await client.exists(keyOf(kind, 'gone'))).toBe(0);
   });
 
+  it('tells times in whole milliseconds, rounded up: whoever waits that long is admitted', async () => {
+    expect((await limiter.consume('often', 'patient')).allowed).toBe(true);
+    const denied = await limiter.consume('often', 'patient');
+    // On a machine that stalls it may be over already.
+    const waitMs = denied.retryAfterMs;
+    expect(Number.isInteger(waitMs)).toBe(true);
+    expect(waitMs).toBeLessThanOrEqual(34);
+    await new Promise<void>((resolve) => systemClock.after(waitMs, resolve));
+    expect(await limiter.consume('often', 'patient')).toMatchObject({ allowed: true, retryAfterMs: 0 });
+  });
+
   it('is decided by scripts that somebody may flush at any time', async () => {
     await limiter.consume('both', 'flushed');
     const flush = async () => {
@@ -170,7 +186,7 @@ describeOn(standalone, cluster)('the state of a limit', (redis) => {
     it('refuses that subject alone, touches nothing, and is cured by a reset', async () => {
       // The script is the same there.
       const some = redis.topology === 'cluster' ? foreign.filter((_, index) => index % 6 === 0) : foreign;
-      for (const [name, write] of some) {
+      for (const [name, write] of [...some, ...(kind === 'gcra' ? withoutPrice : [])]) {
         const key = keyOf(kind, 'theirs');
         await write(client, key);
         const before = await imageOf(key);
@@ -203,7 +219,7 @@ describeOn(standalone, cluster)('the state of a limit', (redis) => {
   });
 
   it('refuses a call whose other limit is not ours, and charges none', async () => {
-    const [log = '', other = ''] = compilePolicy('both', policies.both, 'local').limits.map(
+    const [log = '', other = ''] = compilePolicy('both', both, 'local').limits.map(
       ({ part }) => `test:ratelimit:{half}:${part}`,
     );
     await client.set(other, 'garbage');

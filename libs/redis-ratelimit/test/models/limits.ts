@@ -81,13 +81,17 @@ export const largeLimit: fc.Arbitrary<LimitUnderTest> = fc.oneof(
       limit: tokenBucket({ capacity: o.capacity, refill: o.refill, per: o.perMs }),
       newModel: () => new TokenBucketModel(o),
     })),
-  // Few units of a long period in many parts: p * burst just below 2^53.
+  // p * burst just below 2^53, over a year at most or, as far as it may be taken, over centuries.
   fc
-    .record({ rate: fc.integer({ min: 500, max: 1_000_000_000 }), perMs: longMs, less: fc.nat({ max: 3 }) })
+    .record({
+      rate: fc.oneof(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 500, max: 1_000_000_000 })),
+      perMs: longMs,
+      less: fc.nat({ max: 3 }),
+    })
     .map((o) => {
       const { numerator } = gcra({ rate: o.rate, per: o.perMs, burst: 1 }).unit;
-      const largest = Math.min(1_000_000_000, o.rate, Math.floor(Number.MAX_SAFE_INTEGER / numerator));
-      const burst = Math.max(1, largest - o.less);
+      const most = o.rate < 10 ? 1_000_000_000 : o.rate;
+      const burst = Math.max(1, Math.min(most, Math.floor(Number.MAX_SAFE_INTEGER / numerator)) - o.less);
       return {
         limit: gcra({ rate: o.rate, per: o.perMs, burst }),
         newModel: () => new GcraModel({ ...o, burst }),
