@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { RedisConnections, type RedisConnection } from '@redstart/redis-core';
 import { cluster, describeOn, standalone } from '@redstart/redis-testing';
+import { gcra, slidingWindow } from '../src/index.js';
 import { CallModel } from './models/call.model.js';
+import { GcraModel } from './models/gcra.model.js';
 import { anyLimit, kinds, largeLimit, limitsByKind, type LimitUnderTest } from './models/limits.js';
 import {
   byScript,
@@ -82,6 +84,36 @@ function entriesOf(limits: readonly LimitAndRules[], list: readonly Move[]): Dri
   });
 }
 
+function move(step: Move['step'], cost: Move['cost'], take = true): Move {
+  return { step, cost, of: 0, take, times: 1, caller: 0 };
+}
+
+/** Where a clock that goes back finds the edge of what is still believed. */
+const edges: readonly [name: string, of: LimitAndRules, list: readonly Move[]][] = [
+  [
+    'some buckets further ahead than others',
+    [
+      {
+        limit: slidingWindow({ limit: 2, window: 1, buckets: 1 }),
+        newModel: () => new SlidingWindowModel({ limit: 2, windowMs: 1, buckets: 1 }),
+      },
+      { enforce: true, blockUs: 0 },
+    ],
+    [move([0, 0], [0, 1]), move([1, 0], [0, 1]), move([-3, 0], [1, 1], false), move([1, 0], [0, 1])],
+  ],
+  [
+    'a block that was the last to be written',
+    [
+      {
+        limit: gcra({ rate: 500, per: 1_001, burst: 499 }),
+        newModel: () => new GcraModel({ rate: 500, perMs: 1_001, burst: 499 }),
+      },
+      { enforce: true, blockUs: 1_000 },
+    ],
+    [move([0, 0], [1, 0]), move([0, 1_000], [0, 1]), move([-1, 0], [1, 1], false)],
+  ],
+];
+
 /** How often a case came up, so that a suite that never gets there fails. */
 interface Seen {
   allowed: number;
@@ -143,6 +175,10 @@ function describeAlgorithms(limiter: DrivenLimiter): void {
       { numRuns: runs },
     );
     expect(Math.min(seen.allowed, seen.denied)).toBeGreaterThan(0);
+  });
+
+  it.each(edges)('agrees with its definition at an edge: %s', async (_name, limit, list) => {
+    await expectAsModelled(limiter, [limit], list, { allowed: 0, denied: 0, blocked: 0 });
   });
 
   it('stays exact with the largest numbers that it takes', async () => {
