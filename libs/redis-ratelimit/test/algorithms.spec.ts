@@ -5,6 +5,7 @@ import { gcra, slidingWindow } from '../src/index.js';
 import { CallModel } from './models/call.model.js';
 import { GcraModel } from './models/gcra.model.js';
 import { anyLimit, kinds, largeLimit, limitsByKind, type LimitUnderTest } from './models/limits.js';
+import { SlidingWindowModel } from './models/sliding-window.model.js';
 import {
   byScript,
   locally,
@@ -16,7 +17,7 @@ import { someMomentUs } from './support/driven-script.js';
 import { startApp, type TestApp } from './test-app.js';
 
 /** `RATELIMIT_RUNS=5000` looks harder. */
-const runs = Number(process.env['RATELIMIT_RUNS'] ?? 30);
+const runs = Number(process.env['RATELIMIT_RUNS'] ?? 60);
 
 /** How far the clock moves before a call, in windows of one of the limits and in microseconds. */
 const step = fc.oneof(

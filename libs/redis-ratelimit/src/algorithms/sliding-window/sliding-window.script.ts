@@ -58,10 +58,14 @@ export const slidingWindowLua = `
   end,
 
   left = function(state)
-    if state.used == 0 then return state.limit, 0 end
-    local newest = state.current
-    while not state.taken[newest] do newest = newest - 1 end
-    return math.max(0, state.limit - state.used), (newest + state.release) * state.size - state.now
+    local reset = 0
+    for at = state.current, state.current - state.release + 1, -1 do
+      if state.taken[at] then
+        reset = (at + state.release) * state.size - state.now
+        break
+      end
+    end
+    return math.max(0, state.limit - state.used), reset
   end,
 
   take = function(state, cost)
