@@ -77,7 +77,8 @@ describeOn(standalone, cluster)('corrections', (redis) => {
         for (const { setMs, leftMs } of ttls) {
           if (setMs < 0) continue;
           expect(setMs * 1_000).toBeGreaterThanOrEqual(resetUs);
-          expect(leftMs).toBeGreaterThan(0);
+          // It has one. A millisecond may be over already.
+          expect(leftMs).toBeGreaterThanOrEqual(0);
         }
         return { change: changes[0] ?? 0, writes };
       }
