@@ -55,16 +55,17 @@ local function readLimit()
 end
 
 -- Times are told from the clock's now, also when the state's time stands still ahead of it.
+-- The difference comes first: the sum of a long time and a moment may leave the exact integers.
 local function leftOf(limit, state)
   local remaining, reset = limit.kind.left(state)
-  if reset > 0 then reset = reset + state.now - now end
+  if reset > 0 then reset = reset + (state.now - now) end
   if state.blocked > now then return 0, math.max(reset, state.blocked - now) end
   return remaining, reset
 end
 
 local function waitOf(limit, state)
   local wait = limit.kind.wait(state, limit.cost)
-  if wait > 0 then wait = wait + state.now - now end
+  if wait > 0 then wait = wait + (state.now - now) end
   if wait >= 0 and state.blocked > now then wait = math.max(wait, state.blocked - now) end
   return wait
 end
