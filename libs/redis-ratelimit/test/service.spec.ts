@@ -1,6 +1,15 @@
 import { OptionsError } from '@redstart/redis-core';
 import { cluster, describeOn, standalone } from '@redstart/redis-testing';
-import { all, createPolicies, RateLimitService, slidingWindow, UnknownPolicyError } from '../src/index.js';
+import {
+  all,
+  createPolicies,
+  gcra,
+  RateLimitService,
+  slidingWindow,
+  UnknownPolicyError,
+  type StaticPolicy,
+} from '../src/index.js';
+import { compilePolicy } from '../src/policies/policy.js';
 import { startApp, type TestApp } from './test-app.js';
 
 const policies = createPolicies({
@@ -137,6 +146,15 @@ describeOn(standalone, cluster)('RateLimitService', (redis) => {
 });
 
 describe('options', () => {
+  it('tell limits of different kinds over the same time apart, and refuse two of one kind', () => {
+    const hourly = gcra({ rate: 10, per: '1h' });
+    const names = (policy: StaticPolicy) => compilePolicy('api', policy, 'local').limits.map(({ name }) => name);
+    expect(
+      names(all(slidingWindow({ limit: 5, window: '1h' }), hourly, slidingWindow({ limit: 1, window: '1m' }))),
+    ).toEqual(['api/1h-sw', 'api/1h-gcra', 'api/1m']);
+    expect(() => names(all(hourly, gcra({ rate: 5, per: '1h' })))).toThrow('two limits of one kind');
+  });
+
   it('are refused by name when wrong', () => {
     expect(() => slidingWindow({ limit: 0, window: '1m' })).toThrow('slidingWindow.limit');
     expect(() => slidingWindow({ limit: 1.5, window: '1m' })).toThrow('slidingWindow.limit');

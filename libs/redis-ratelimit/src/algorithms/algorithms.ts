@@ -60,7 +60,7 @@ const byKind: AlgorithmOf = {
     id: 'gcra',
     lua: gcraLua,
     parameters: ({ burst, unit }) => [burst, unit.numerator, unit.denominator],
-    fingerprint: () => 'gcra',
+    fingerprint: ({ perMs }) => `gcra-${perMs}`,
     counter: (limit) => new GcraCounter(limit),
   },
   concurrency: {

@@ -56,7 +56,9 @@ export class LocalLimiter {
       let retryUs = waitUs;
       if (take && allowed && waitUs === 0 && charge.cost > 0) {
         mark = state.counter.take(charge.cost);
+        state.blockedUntilUs = 0;
       } else if (take && startsBlock(charge, state, waitUs, now)) {
+        state.counter.keep();
         state.blockedUntilUs = now + charge.blockMs * 1_000;
         retryUs = Math.max(waitUs, charge.blockMs * 1_000);
       }
@@ -100,11 +102,21 @@ export class LocalLimiter {
 
   #stateOf({ key, limit }: LocalCharge): LocalState {
     const known = this.#states.get(key);
-    if (known?.limit === limit) return known;
+    if (known !== undefined && isSame(known.limit, limit)) return known;
     const state = { limit, counter: algorithmOf(limit).counter(limit), blockedUntilUs: 0 };
     this.#states.set(key, state);
     return state;
   }
+}
+
+/** Whoever makes a limit anew for each call means the same one, as long as its numbers are the same. */
+function isSame(one: Limit, other: Limit): boolean {
+  if (one === other) return true;
+  if (one.kind !== other.kind) return false;
+  const numbers = algorithmOf(other).parameters(other);
+  return algorithmOf(one)
+    .parameters(one)
+    .every((number, index) => number === numbers[index]);
 }
 
 function waitOf({ counter, blockedUntilUs }: LocalState, cost: number, nowUs: number, lagUs: number): number {
@@ -113,6 +125,6 @@ function waitOf({ counter, blockedUntilUs }: LocalState, cost: number, nowUs: nu
 }
 
 function startsBlock(charge: LocalCharge, state: LocalState, waitUs: number, nowUs: number): boolean {
-  const { enforce, blockMs } = charge;
-  return enforce && blockMs > 0 && waitUs > 0 && waitUs < Infinity && state.blockedUntilUs <= nowUs;
+  const { cost, enforce, blockMs } = charge;
+  return cost > 0 && enforce && blockMs > 0 && waitUs > 0 && waitUs < Infinity && state.blockedUntilUs <= nowUs;
 }

@@ -62,7 +62,7 @@ export function compilePolicy(name: string, policy: StaticPolicy, onError: OnErr
   const limits = policy.kind === 'all' ? policy.limits : [policy];
   const compiled = limits.map((limit) =>
     Object.freeze({
-      name: limits.length === 1 ? name : `${name}/${suffixOf(limit)}`,
+      name: limits.length === 1 ? name : `${name}/${suffixOf(limit, limits)}`,
       part: `${name}:${algorithmOf(limit).fingerprint(limit)}`,
       limit,
     }),
@@ -84,7 +84,10 @@ export function compilePolicy(name: string, policy: StaticPolicy, onError: OnErr
   });
 }
 
-/** Tells the limits of a policy apart in header fields. */
-function suffixOf(limit: Limit): string {
-  return limit.kind === 'concurrency' ? 'concurrent' : formatDuration(limit.windowMs);
+/** Tells the limits of a policy apart in header fields: by their windows, those over the same time by their kind as well. */
+function suffixOf(limit: Limit, limits: readonly Limit[]): string {
+  if (limit.kind === 'concurrency') return 'concurrent';
+  const window = formatDuration(limit.windowMs);
+  const sameTime = limits.filter(({ kind, windowMs }) => kind !== 'concurrency' && windowMs === limit.windowMs);
+  return sameTime.length === 1 ? window : `${window}-${algorithmOf(limit).id}`;
 }

@@ -15,7 +15,7 @@ import { prelude } from './prelude.js';
  * KEYS  one per limit
  * ARGV  give | penalize | set | block, number of limits, then each limit as in `decide.ts`, its cost being the units to give back, to take at most, or to count
  *       then for give each limit's mark and moment (us), for block its length (us)
- * Returns  the units that each limit now counts more (or less: negative), or -1 and why a key can't be read
+ * Returns  the units that each limit now counts more, or less: negative, and never 0 when something was given back; or why a key can't be read
  */
 const lua = `
 local verb, limits, states = argument(), {}, {}
@@ -30,18 +30,26 @@ local changes = {}
 for i, limit in ipairs(limits) do
   local kind, state = limit.kind, states[i]
   local before = kind.left(state)
+  local changed, least = true, 0
   if verb == 'give' then
-    kind.give(state, limit.cost, number(), number())
+    changed = kind.give(state, limit.cost, number(), number())
+    -- Part of a unit is something, too.
+    if changed then least = -1 end
   elseif verb == 'penalize' then
     kind.take(state, math.min(limit.cost, before))
+    changed = before > 0
   elseif verb == 'set' then
     kind.clear(state)
     kind.take(state, limit.cost)
   elseif verb == 'block' then
     state.blocked = now + number()
   end
-  changes[i] = before - kind.left(state)
-  if changes[i] ~= 0 or verb == 'block' then save(limit, state) end
+  local change = before - kind.left(state)
+  changes[i] = change == 0 and least or change
+  if changed then
+    local _, reset = leftOf(limit, state)
+    save(limit, state, reset)
+  end
 end
 return changes`;
 
@@ -64,7 +72,7 @@ const scripts = new Map<string, Script<readonly number[]>>();
  * @returns by how many units each limit counts more than before
  */
 export function runAmend(
-  connection: RedisConnection,
+  connection: Pick<RedisConnection, 'scripts'>,
   call: RedisCall,
   limits: readonly LimitKey[],
   amendment: Amendment,

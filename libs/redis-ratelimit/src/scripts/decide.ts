@@ -21,80 +21,86 @@ for plan = 1, number() do
   plans[plan] = { take = take, named = named, remember = remember, limits = limits }
 end
 
--- The reply is written place by place: to hand it around as lists would take longer than to decide.
-local reply, written = {}, 0
+local reply, said = {}, 0
 
--- One call. Returns whether it was allowed, and writes a row per limit.
-local function decide(plan, limits, states)
-  local allowed, take = true, plan.take
+-- One call: a row per limit. Returns whether it was allowed.
+local function decide(plan, states)
+  local limits, waits, allowed = plan.limits, {}, true
   for i = 1, #limits do
-    local limit, state = limits[i], states[i]
-    local wait = waitOf(limit, state)
-    state.wait = wait
-    if wait ~= 0 and limit.enforced then allowed = false end
+    waits[i] = waitOf(limits[i], states[i])
+    if waits[i] ~= 0 and limits[i].enforced then allowed = false end
   end
   for i = 1, #limits do
-    local limit, state = limits[i], states[i]
-    local wait, mark = state.wait, 0
-    if take and allowed and wait == 0 and limit.cost > 0 then
-      mark = limit.kind.take(state, limit.cost)
-      state.changed = true
-    elseif take and wait > 0 and limit.enforced and limit.block > 0 and state.blocked <= now then
-      state.blocked = now + limit.block
-      state.changed = true
-      wait = math.max(wait, limit.block)
+    local limit, state, wait, mark = limits[i], states[i], waits[i], 0
+    if plan.take and limit.cost > 0 then
+      if allowed and wait == 0 then
+        mark = limit.kind.take(state, limit.cost)
+        state.changed = true
+      elseif wait > 0 and limit.enforced and limit.block > 0 and state.blocked <= now then
+        state.blocked = now + limit.block
+        state.changed = true
+        wait = math.max(wait, limit.block)
+      end
     end
-    local remaining, reset = leftOf(limit, state)
-    reply[written + 1] = wait == 0 and 1 or state.blocked > now and 2 or 0
-    reply[written + 2] = remaining
-    reply[written + 3] = wait
-    reply[written + 4] = reset
-    reply[written + 5] = mark
-    written = written + 5
+    reply[said + 1] = wait == 0 and 1 or state.blocked > now and 2 or 0
+    reply[said + 2], reply[said + 4] = leftOf(limit, state)
+    reply[said + 3], reply[said + 5] = wait, mark
+    said = said + 5
   end
   return allowed
 end
 
+local function fail(why)
+  reply[said + 1], reply[said + 2] = -1, why
+  said = said + 2
+end
+
+-- What was said of a call that has been made before.
+local function repeatFrom(known, rows)
+  local first = said
+  for value in string.gmatch(known, '%-?%d+') do
+    said = said + 1
+    reply[said] = tonumber(value)
+  end
+  if said ~= first + 2 + 5 * rows then
+    said = first
+    fail(foreign)
+  end
+end
+
 local function answer(plan, times, id)
   local limits, states, failure = plan.limits, {}, nil
-  for i = 1, #limits do
-    local limit, key = limits[i], nextKey()
-    if not failure then
-      states[i], failure = limit.kind.load(key, now, limit.a, limit.b, limit.c, id)
-    end
-  end
+  local first_key = key_cursor
+  key_cursor = key_cursor + #limits
   local memory = plan.remember > 0 and nextKey()
-  local first = written + 1
-  if failure then
-    reply[first], reply[first + 1] = -1, failure
-    written = first + 1
-    return
-  end
   if memory then
-    local known = redis.call('GET', memory)
+    local known = redis.pcall('GET', memory)
     if known then
-      for value in string.gmatch(known, '%S+') do
-        written = written + 1
-        reply[written] = tonumber(value)
-      end
-      return
+      if known.err then return fail(known.err) end
+      return repeatFrom(known, #limits)
     end
+  end
+  for i = 1, #limits do
+    local limit = limits[i]
+    states[i], failure = limit.kind.load(KEYS[first_key + i], now, limit.a, limit.b, limit.c, id)
+    if failure then return fail(failure) end
   end
 
-  reply[first + 1] = now
-  written = first + 1
-  local outcomes = 0
+  local first, outcomes = said + 1, 0
+  reply[first], reply[first + 1] = 0, now
+  said = said + 2
   repeat
-    local allowed = decide(plan, limits, states)
+    local allowed = decide(plan, states)
     outcomes = outcomes + 1
   until outcomes == times or not plan.take or not allowed
   reply[first] = outcomes
   for i = 1, #limits do
-    if states[i].changed then save(limits[i], states[i]) end
+    -- The reset of the last row that was said of it.
+    if states[i].changed then save(limits[i], states[i], reply[said - 5 * (#limits - i) - 1]) end
   end
   if memory then
     local outcome = {}
-    for i = first, written do outcome[#outcome + 1] = text(reply[i]) end
+    for i = first, said do outcome[#outcome + 1] = text(reply[i]) end
     redis.call('SET', memory, table.concat(outcome, ' '), 'PX', plan.remember)
   end
 end

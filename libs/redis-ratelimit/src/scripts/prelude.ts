@@ -4,6 +4,7 @@ import type { Algorithm } from '../algorithms/algorithm.js';
 export function prelude(kinds: readonly Algorithm<never>[]): string {
   return `
 local foreign = 'the key holds something else than the state of this rate limit'
+local largest = 9007199254740991
 
 local function text(number) return string.format('%.0f', number) end
 
@@ -16,8 +17,9 @@ local function unpackState(key)
   if not stored then return 0, 0, 0, 0 end
   if type(stored) == 'table' then return nil, stored.err end
   local x, y, blocked, z = string.match(stored, '^(%d+) (%d+) (%d+) ?(%d*)$')
-  if not x then return nil, foreign end
-  return tonumber(x), tonumber(y), tonumber(blocked), tonumber(z)
+  x, y, blocked, z = tonumber(x), tonumber(y), tonumber(blocked), tonumber(z)
+  if not x or x > largest or y > largest or blocked > largest then return nil, foreign end
+  return x, y, blocked, z
 end
 
 local function packState(key, ttl, x, y, blocked, z)
@@ -59,25 +61,26 @@ local function readLimit()
 end
 
 -- Times are told from the clock's now, also when the state's time stands still ahead of it.
+-- The difference comes first: the sum of a long time and a moment may leave the exact integers.
 local function leftOf(limit, state)
   local remaining, reset = limit.kind.left(state)
-  if reset > 0 then reset = reset + state.now - now end
+  if reset > 0 then reset = reset + (state.now - now) end
   if state.blocked > now then return 0, math.max(reset, state.blocked - now) end
   return remaining, reset
 end
 
 local function waitOf(limit, state)
   local wait = limit.kind.wait(state, limit.cost)
-  if wait > 0 then wait = wait + state.now - now end
+  if wait > 0 then wait = wait + (state.now - now) end
   if wait >= 0 and state.blocked > now then wait = math.max(wait, state.blocked - now) end
   return wait
 end
 
-local function save(limit, state)
+local function save(limit, state, reset)
   if state.blocked <= now then state.blocked = 0 end
-  local _, reset = leftOf(limit, state)
   if reset > 0 then
-    limit.kind.save(state, math.ceil(reset / 1000))
+    -- One more, since some servers count a TTL from when the script began.
+    limit.kind.save(state, math.ceil(reset / 1000) + 1)
   else
     redis.call('DEL', state.key)
   end

@@ -52,6 +52,10 @@ export class ConcurrencyCounter implements Counter {
     this.#stored = this.#slots;
   }
 
+  keep(): void {
+    this.#stored = this.#slots;
+  }
+
   /** @returns whether the slot was still held */
   extend(id: string, nowUs: number): boolean {
     this.at(nowUs, id);

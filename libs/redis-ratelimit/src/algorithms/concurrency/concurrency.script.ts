@@ -2,36 +2,50 @@
  * Slots with leases: a call that holds one counts until it gives it back or its lease lapses. Who holds a slot and asks again gets a full lease, so a call may be
  * repeated when its reply was lost. Whatever a call costs, it takes one slot.
  *
- * State per key: ZSET  slot id -> lease ends (us), `blocked` -> until when (us)
+ * When the clock goes back, leases end that much later, except that a living holder's next renewal puts its own right.
+ *
+ * State per key: ZSET  slot id -> lease ends (us), `blocked` -> minus the moment until when (us), so that it stands before all slots
  * Parameters: limit, lease (us)
  */
 export const concurrencyLua = `
   load = function(key, now, limit, lease, _, id)
-    local blocked = redis.pcall('ZSCORE', key, 'blocked')
-    if type(blocked) == 'table' and blocked.err then return nil, blocked.err end
-    blocked = tonumber(blocked or 0)
-    local ends = tonumber(redis.call('ZSCORE', key, id) or 0)
-    local taken = redis.call('ZCOUNT', key, '(' .. text(now), '+inf')
-    if blocked > now then taken = taken - 1 end
-    return { key = key, now = now, id = id, limit = limit, lease = lease, blocked = blocked, taken = taken, held = ends > now }
+    local first = redis.pcall('ZRANGE', key, 0, 1, 'WITHSCORES')
+    if first.err then return nil, first.err end
+    local state = {
+      key = key, now = now, id = id, limit = limit, lease = lease,
+      blocked = 0, taken = 0, held = false, after = '(' .. text(now),
+    }
+    if not first[1] then return state end
+    for i = 1, #first, 2 do
+      local score = tonumber(first[i + 1])
+      if first[i] == 'blocked' then
+        state.blocked, state.had_block = -score, true
+        if not (score < 0 and -score <= largest) then return nil, foreign end
+      elseif score < 1e15 or score > largest then
+        -- No lease ends in the last century, or never.
+        return nil, foreign
+      end
+    end
+    state.held = tonumber(redis.call('ZSCORE', key, id) or 0) > now
+    state.taken = redis.call('ZCOUNT', key, state.after, '+inf')
+    return state
   end,
 
   wait = function(state, cost)
     if cost == 0 or state.held or state.taken < state.limit then return 0 end
-    local place = state.taken - state.limit + 1
-    local slots = redis.call('ZRANGE', state.key, '(' .. text(state.now), '+inf', 'BYSCORE', 'LIMIT', 0, place + 1, 'WITHSCORES')
-    for i = 1, #slots, 2 do
-      if slots[i] ~= 'blocked' then place = place - 1 end
-      if place == 0 then return slots[i + 1] - state.now end
-    end
-    return state.lease
+    local slot = redis.call(
+      'ZRANGE', state.key, state.after, '+inf', 'BYSCORE', 'LIMIT', state.taken - state.limit, 1, 'WITHSCORES')
+    return slot[2] - state.now
   end,
 
   left = function(state)
     local reset = state.entered and state.lease or 0
-    local slots = redis.call('ZRANGE', state.key, -2, -1, 'WITHSCORES')
-    for i = 1, #slots, 2 do
-      if slots[i] ~= 'blocked' then reset = math.max(reset, slots[i + 1] - state.now) end
+    if state.taken > 0 then
+      local slots = redis.call(
+        'ZRANGE', state.key, '+inf', state.after, 'BYSCORE', 'REV', 'LIMIT', 0, 2, 'WITHSCORES')
+      for i = #slots - 1, 1, -2 do
+        if not state.entered or slots[i] ~= state.id then reset = math.max(reset, slots[i + 1] - state.now) end
+      end
     end
     return math.max(0, state.limit - state.taken), reset
   end,
@@ -46,8 +60,12 @@ export const concurrencyLua = `
   end,
 
   save = function(state, ttl)
-    redis.call('ZREMRANGEBYSCORE', state.key, '-inf', text(state.now))
+    redis.call('ZREMRANGEBYSCORE', state.key, 0, text(state.now))
     if state.entered then redis.call('ZADD', state.key, text(state.now + state.lease), state.id) end
-    if state.blocked > 0 then redis.call('ZADD', state.key, text(state.blocked), 'blocked') end
+    if state.blocked > 0 then
+      redis.call('ZADD', state.key, text(-state.blocked), 'blocked')
+    elseif state.had_block then
+      redis.call('ZREM', state.key, 'blocked')
+    end
     redis.call('PEXPIRE', state.key, text(ttl))
   end`;

@@ -14,11 +14,11 @@ export class FixedWindowCounter implements Counter {
   }
 
   at(nowUs: number): number {
-    const { windowUs, originUs } = this.#limit;
+    const { windowUs } = this.#limit;
     const { used, startUs } = this.#stored;
     const isOver = startUs > nowUs + windowUs || nowUs >= startUs + windowUs;
     this.#used = isOver ? 0 : used;
-    this.#startUs = this.#used > 0 ? startUs : originUs === undefined ? nowUs : nowUs - ((nowUs - originUs) % windowUs);
+    this.#startUs = this.#used > 0 ? startUs : this.#startOf(nowUs);
     this.#nowUs = Math.max(nowUs, this.#startUs);
     return this.#nowUs;
   }
@@ -46,7 +46,18 @@ export class FixedWindowCounter implements Counter {
   }
 
   clear(): void {
+    this.#startUs = this.#startOf(this.#nowUs);
     this.#store(0);
+  }
+
+  keep(): void {
+    this.#store(this.#used);
+  }
+
+  /** Of a window whose first call is at that moment. */
+  #startOf(nowUs: number): number {
+    const { windowUs, originUs } = this.#limit;
+    return originUs === undefined ? nowUs : nowUs - ((nowUs - originUs) % windowUs);
   }
 
   #store(used: number): void {

@@ -17,7 +17,7 @@ export const fixedWindowLua = `
     end
     return {
       key = key, now = math.max(now, start), blocked = blocked,
-      used = used, start = start, limit = limit, window = window,
+      used = used, start = start, limit = limit, window = window, origin = origin,
     }
   end,
 
@@ -38,9 +38,14 @@ export const fixedWindowLua = `
   end,
 
   give = function(state, cost, mark)
-    if mark == state.start then state.used = math.max(0, state.used - cost) end
+    local back = mark == state.start and math.min(cost, state.used) or 0
+    state.used = state.used - back
+    return back > 0
   end,
 
-  clear = function(state) state.used = 0 end,
+  clear = function(state)
+    state.used = 0
+    state.start = state.origin < 0 and state.now or state.now - math.fmod(state.now - state.origin, state.window)
+  end,
 
   save = function(state, ttl) packState(state.key, ttl, state.used, state.start, state.blocked) end`;

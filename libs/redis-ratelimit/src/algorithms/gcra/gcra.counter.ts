@@ -27,7 +27,7 @@ export class GcraCounter implements Counter {
 
   wait(cost: number): number {
     if (cost > this.#burst) return Infinity;
-    return ceilDiv(Math.max(0, this.#debt + (cost - this.#burst) * this.#p), this.#q);
+    return ceilDiv(Math.max(0, this.#debt - (this.#burst - cost) * this.#p), this.#q);
   }
 
   left() {
@@ -49,6 +49,10 @@ export class GcraCounter implements Counter {
 
   clear(): void {
     this.#store(0);
+  }
+
+  keep(): void {
+    this.#store(this.#debt);
   }
 
   #store(debt: number): void {

@@ -22,6 +22,7 @@ export interface GcraOptions extends PolicyOptions {
 export interface Gcra extends LimitShape {
   readonly kind: 'gcra';
   readonly burst: number;
+  readonly perMs: number;
   /** The time for one unit, in microseconds, as a fraction in its lowest terms: nothing is rounded. */
   readonly unit: { readonly numerator: number; readonly denominator: number };
 }
@@ -38,7 +39,8 @@ export function gcra(options: GcraOptions): Gcra {
   const where = 'gcra';
   checkKnownKeys(options, ['rate', 'per', 'burst', ...policyOptionNames], where);
   const rate = checkInteger(options.rate, `${where}.rate`, 1, 1_000_000_000);
-  const perUs = durationMs(options.per, `${where}.per`) * 1_000;
+  const perMs = durationMs(options.per, `${where}.per`);
+  const perUs = perMs * 1_000;
   const burst = checkInteger(options.burst ?? rate, `${where}.burst`, 1, 1_000_000_000);
   const common = greatestCommonDivisor(perUs, rate);
   const unit = { numerator: perUs / common, denominator: rate / common };
@@ -46,7 +48,7 @@ export function gcra(options: GcraOptions): Gcra {
   if (burst > largest) {
     throw new OptionsError(
       `${where}.burst`,
-      `${burst} units at ${rate} per ${formatDuration(perUs / 1_000)} can't be counted exactly. Use at most ${largest}, or slidingWindow({ … }).`,
+      `${burst} units at ${rate} per ${formatDuration(perMs)} can't be counted exactly. Use at most ${largest}, or slidingWindow({ … }).`,
     );
   }
   return Object.freeze({
@@ -54,6 +56,7 @@ export function gcra(options: GcraOptions): Gcra {
     limit: burst,
     windowMs: Math.max(1, Math.ceil((burst * unit.numerator) / unit.denominator / 1_000)),
     burst,
+    perMs,
     unit: Object.freeze(unit),
     policy: resolvePolicyOptions(options, where),
   });

@@ -64,6 +64,10 @@ export class SlidingLogCounter implements Counter {
     this.#store([]);
   }
 
+  keep(): void {
+    this.#stored = this.#entries;
+  }
+
   #store(entries: readonly Entry[]): void {
     this.#view(entries);
     this.#stored = entries;

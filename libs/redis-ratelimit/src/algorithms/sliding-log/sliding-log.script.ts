@@ -10,27 +10,35 @@
  */
 export const slidingLogLua = `
   load = function(key, now, limit, window)
-    local first = redis.pcall('ZRANGE', key, 0, 0)
-    if first.err then return nil, first.err end
-    local state = { key = key, limit = limit, window = window, blocked = 0, used = 0, base = 0, sum = 0, fresh = 0 }
-    state.blocked = tonumber(first[1] and string.match(first[1], '^blocked:(%d+)$') or 0)
-    local last = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')
-    local newest = tonumber(last[2] or -1)
+    local last = redis.pcall('ZRANGE', key, -1, -1, 'WITHSCORES')
+    if last.err then return nil, last.err end
+    local state = {
+      key = key, now = now, limit = limit, window = window,
+      blocked = 0, used = 0, base = 0, sum = 0, fresh = 0, newest = -1,
+    }
+    if not last[1] then return state end
+    local first = redis.call('ZRANGE', key, 0, 0)[1]
+    local blocked = tonumber(string.match(first, '^blocked:(%d+)$'))
+    state.blocked = blocked or 0
+    if blocked and last[1] == first then return state end
+    local newest, sum, cost = tonumber(last[2]), string.match(last[1], '^(%d+):(%d+)$')
+    sum, cost = tonumber(sum), tonumber(cost)
+    if not sum or sum > largest or newest < 0 or newest > largest then return nil, foreign end
+    if not blocked and not string.match(first, '^%d+:%d+$') then return nil, foreign end
     if newest > now + window then
       state.wrong = true
-      newest = -1
+      return state
     end
+
     now = math.max(now, newest)
     state.now, state.newest = now, newest
     if newest <= now - window then return state end
-
     local oldest = redis.call('ZRANGE', key, '(' .. text(now - window), '+inf', 'BYSCORE', 'LIMIT', 0, 1)[1]
-    local sum, cost = string.match(last[1], '^(%d+):(%d+)$')
     local before, first_cost = string.match(oldest, '^(%d+):(%d+)$')
-    if not sum or not before then return nil, foreign end
-    state.oldest, state.last, state.sum, state.cost = oldest, last[1], tonumber(sum), tonumber(cost)
+    if not before then return nil, foreign end
+    state.oldest, state.last, state.sum, state.cost = oldest, last[1], sum, cost
     state.base = before - first_cost
-    state.used = state.sum - state.base
+    state.used = sum - state.base
     return state
   end,
 
@@ -44,7 +52,7 @@ export const slidingLogLua = `
     while low < high do
       local middle = math.floor((low + high) / 2)
       local sum = string.match(redis.call('ZRANGE', state.key, middle, middle)[1], '^%d+')
-      if tonumber(sum) >= wanted then high = middle else low = middle + 1 end
+      if (tonumber(sum) or 0) >= wanted then high = middle else low = middle + 1 end
     end
     return redis.call('ZRANGE', state.key, low, low, 'WITHSCORES')[2] + state.window - state.now
   end,
@@ -64,10 +72,10 @@ export const slidingLogLua = `
   end,
 
   give = function(state, cost, mark)
-    if mark <= state.now - state.window then return end
+    if cost == 0 or mark <= state.now - state.window then return false end
     -- All later entries hold the sum as well.
     local entries = redis.call('ZRANGE', state.key, text(mark), '+inf', 'BYSCORE', 'WITHSCORES')
-    if tonumber(entries[2]) ~= mark then return end
+    if tonumber(entries[2]) ~= mark then return false end
     local back
     for i = 1, #entries, 2 do
       local sum, own = string.match(entries[i], '^(%d+):(%d+)$')
@@ -81,6 +89,7 @@ export const slidingLogLua = `
       end
     end
     state.used = state.used - back
+    return true
   end,
 
   clear = function(state)

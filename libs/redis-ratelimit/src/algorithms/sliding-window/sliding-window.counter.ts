@@ -22,10 +22,12 @@ export class SlidingWindowCounter implements Counter {
   at(nowUs: number): number {
     const { bucketUs } = this.#limit;
     const byClock = Math.floor(nowUs / bucketUs);
-    const newest = Math.max(-1, ...[...this.#stored.keys()].filter((bucket) => bucket <= byClock + this.#release));
-    this.#current = Math.max(byClock, newest);
-    this.#nowUs = newest > byClock ? newest * bucketUs : nowUs;
-    const live = [...this.#stored].filter(([bucket]) => this.#counts(bucket)).sort(([a], [b]) => a - b);
+    const newest = Math.max(-1, ...this.#stored.keys());
+    const isWrong = newest > byClock + this.#release;
+    this.#current = isWrong ? byClock : Math.max(byClock, newest);
+    this.#nowUs = this.#current > byClock ? newest * bucketUs : nowUs;
+    const stored = isWrong ? [] : [...this.#stored].sort(([a], [b]) => a - b);
+    const live = stored.filter(([bucket]) => bucket > this.#current - this.#release);
     this.#taken = new Map(live);
     this.#used = live.reduce((sum, [, taken]) => sum + taken, 0);
     return this.#nowUs;
@@ -64,8 +66,8 @@ export class SlidingWindowCounter implements Counter {
     this.#stored = this.#taken;
   }
 
-  #counts(bucket: number): boolean {
-    return bucket > this.#current - this.#release && bucket <= this.#current;
+  keep(): void {
+    this.#stored = this.#taken;
   }
 
   #change(bucket: number, units: number): void {

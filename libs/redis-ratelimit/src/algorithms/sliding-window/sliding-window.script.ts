@@ -4,8 +4,8 @@
  * window in part but counts in full, so no window of that length ever holds more than the limit, at whatever moment it starts. The price
  * is that a charge comes back up to one bucket late.
  *
- * A bucket ahead of the clock means that the clock went back, after a failover for example. Time then stands still at that bucket until the clock has
- * caught up. What is further ahead than a whole window is of a clock that was wrong, and forgotten, as after a restart.
+ * A bucket ahead of the clock means that the clock went back, after a failover for example. Time then stands still at the newest bucket until the clock has
+ * caught up. When that one is further ahead than a charge counts, it is of a clock that was wrong, and all is forgotten, as after a restart.
  *
  * State per key: HASH  bucket number -> units taken in it, `blocked` -> until when (us)
  * Parameters: limit, length of a bucket (us), for how many buckets a charge counts (N + 1)
@@ -14,108 +14,93 @@ export const slidingWindowLua = `
   load = function(key, now, limit, size, release)
     local stored = redis.pcall('HGETALL', key)
     if stored.err then return nil, stored.err end
-    local current = math.floor(now / size)
-    local buckets, newest, blocked = {}, -1, 0
+    -- What counts has a field per bucket, and the block has one.
+    if #stored > 2 * release + 2 then return nil, foreign end
+    local current, newest, used = math.floor(now / size), -1, 0
+    local state = { key = key, limit = limit, size = size, release = release, blocked = 0, gone = {} }
+    local taken = {}
     for i = 1, #stored, 2 do
-      local at, taken = tonumber(stored[i]), tonumber(stored[i + 1])
+      local at, units = tonumber(stored[i]), tonumber(stored[i + 1])
+      if not units or not (units >= 0 and units <= largest and units % 1 == 0) then return nil, foreign end
       if stored[i] == 'blocked' then
-        blocked = taken or 0
-      elseif not at or not taken then
+        state.blocked, state.had_block = units, true
+      elseif not at or not (at >= 0 and at <= largest and at % 1 == 0) then
         return nil, foreign
       else
-        buckets[#buckets + 1] = { at = at, taken = taken }
-        if at > newest and at <= current + release then newest = at end
+        taken[at] = units
+        if at > newest then newest = at end
       end
     end
-    if newest > current then
+    if newest > current and newest <= current + release then
       current = newest
       now = newest * size
     end
-
-    local state = {
-      key = key, now = now, limit = limit, size = size, release = release,
-      current = current, blocked = blocked, used = 0, live = {}, gone = {},
-    }
-    for _, bucket in ipairs(buckets) do
-      if bucket.at > current - release and bucket.at <= current then
-        state.used = state.used + bucket.taken
-        state.live[#state.live + 1] = bucket
-        if bucket.at == current then state.bucket = bucket end
+    for at, units in pairs(taken) do
+      if at > current - release and newest <= current then
+        used = used + units
       else
-        state.gone[#state.gone + 1] = text(bucket.at)
+        taken[at] = nil
+        state.gone[#state.gone + 1] = text(at)
       end
     end
+    state.now, state.current, state.taken, state.used = now, current, taken, used
     return state
   end,
 
   wait = function(state, cost)
-    if state.used + cost <= state.limit then return 0 end
-    if cost > state.limit then return -1 end
-    table.sort(state.live, function(a, b) return a.at < b.at end)
     local excess = state.used + cost - state.limit
-    for _, bucket in ipairs(state.live) do
-      excess = excess - bucket.taken
-      if excess <= 0 then return (bucket.at + state.release) * state.size - state.now end
+    if excess <= 0 then return 0 end
+    if cost > state.limit then return -1 end
+    for at = state.current - state.release + 1, state.current do
+      excess = excess - (state.taken[at] or 0)
+      if excess <= 0 then return (at + state.release) * state.size - state.now end
     end
   end,
 
   left = function(state)
-    local newest = state.newest
-    if not newest then
-      newest = -1
-      for _, bucket in ipairs(state.live) do
-        if bucket.taken > 0 and bucket.at > newest then newest = bucket.at end
+    local reset = 0
+    for at = state.current, state.current - state.release + 1, -1 do
+      if state.taken[at] then
+        reset = (at + state.release) * state.size - state.now
+        break
       end
-      state.newest = newest
     end
-    local reset = newest < 0 and 0 or (newest + state.release) * state.size - state.now
     return math.max(0, state.limit - state.used), reset
   end,
 
   take = function(state, cost)
-    local current = state.bucket
-    if not current then
-      current = { at = state.current, taken = 0 }
-      state.live[#state.live + 1] = current
-      state.bucket = current
-    end
-    current.taken = current.taken + cost
-    current.changed = true
+    if cost == 0 then return state.current end
+    state.taken[state.current] = (state.taken[state.current] or 0) + cost
     state.used = state.used + cost
-    if cost > 0 then state.newest = state.current end
+    state.took = true
     return state.current
   end,
 
   give = function(state, cost, mark)
-    for _, bucket in ipairs(state.live) do
-      if bucket.at == mark then
-        local back = math.min(cost, bucket.taken)
-        bucket.taken = bucket.taken - back
-        bucket.changed = true
-        state.used = state.used - back
-        state.newest = nil
-      end
-    end
+    local units = state.taken[mark]
+    if not units or cost == 0 then return false end
+    local left = math.max(0, units - cost)
+    state.taken[mark] = left > 0 and left or nil
+    state.used = state.used - units + left
+    state.given = mark
+    return true
   end,
 
   clear = function(state)
-    for _, bucket in ipairs(state.live) do
-      bucket.taken = 0
-      bucket.changed = true
-    end
-    state.used = 0
-    state.newest = nil
+    for at in pairs(state.taken) do state.gone[#state.gone + 1] = text(at) end
+    state.taken, state.used = {}, 0
   end,
 
   save = function(state, ttl)
-    for _, bucket in ipairs(state.live) do
-      if bucket.changed and bucket.taken > 0 then
-        redis.call('HSET', state.key, text(bucket.at), text(bucket.taken))
-      elseif bucket.changed then
-        state.gone[#state.gone + 1] = text(bucket.at)
-      end
+    local given = state.given and state.taken[state.given]
+    if given then
+      redis.call('HSET', state.key, text(state.given), text(given))
+    elseif state.given then
+      state.gone[#state.gone + 1] = text(state.given)
     end
-    if state.blocked > 0 then redis.call('HSET', state.key, 'blocked', text(state.blocked)) end
+    if state.had_block and state.blocked == 0 then state.gone[#state.gone + 1] = 'blocked' end
     if #state.gone > 0 then redis.call('HDEL', state.key, unpack(state.gone)) end
+    if state.took then redis.call('HSET', state.key, text(state.current), text(state.taken[state.current])) end
+    if state.blocked > 0 then redis.call('HSET', state.key, 'blocked', text(state.blocked)) end
     redis.call('PEXPIRE', state.key, text(ttl))
   end`;

@@ -48,7 +48,12 @@ export class TokenBucketCounter implements Counter {
   }
 
   clear(): void {
+    this.#refilledUs = this.#nowUs;
     this.#store(0);
+  }
+
+  keep(): void {
+    this.#store(this.#missing);
   }
 
   #store(missing: number): void {

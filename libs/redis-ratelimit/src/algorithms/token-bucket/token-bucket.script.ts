@@ -49,10 +49,11 @@ export const tokenBucketLua = `
   give = function(state, cost, mark, at)
     -- The moments of the portions may have moved since, but only when the bucket was full in between; then there are enough of them to leave nothing.
     local portions = state.refilled > at and ceilDiv(state.refilled - at, state.per) or 0
-    local missing = math.max(0, mark - portions * state.refill)
-    state.missing = math.max(0, state.missing - math.min(missing, cost))
+    local back = math.min(math.max(0, mark - portions * state.refill), cost, state.missing)
+    state.missing = state.missing - back
+    return back > 0
   end,
 
-  clear = function(state) state.missing = 0 end,
+  clear = function(state) state.missing, state.refilled = 0, state.now end,
 
   save = function(state, ttl) packState(state.key, ttl, state.missing, state.refilled, state.blocked) end`;
