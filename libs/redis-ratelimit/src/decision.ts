@@ -26,7 +26,9 @@ export interface RateLimitReceipt {
   readonly policy: string;
   readonly key: Key;
   readonly cost: number;
-  /** When, in microseconds of the Redis server. */
+  /** `local`: in the process that has decided it, while Redis was away; nobody else can give it back. */
+  readonly countedBy: 'redis' | 'local';
+  /** When, in microseconds of the Redis server, or of this process. */
   readonly atUs: number;
   /** One per limit: its Redis key, and where in it the charge stands. */
   readonly charges: readonly { readonly key: string; readonly part: string; readonly mark: number }[];
@@ -46,7 +48,7 @@ export interface RateLimitDecision {
   readonly retryAfterMs: number;
   /** When all limits would be full again. */
   readonly resetAfterMs: number;
-  /** Present when something was charged in Redis. */
+  /** Present when something was charged. */
   readonly receipt: RateLimitReceipt | undefined;
   /** One row per limit of the policy. */
   readonly limits: readonly LimitDecision[];

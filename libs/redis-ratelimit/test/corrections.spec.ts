@@ -160,6 +160,8 @@ describeOn(standalone, cluster)('corrections', (redis) => {
     await expect(limiter.penalize('gcra', 'x', { cost: -1 })).rejects.toThrow('cost');
     await expect(limiter.block('gcra', 'x', '0s')).rejects.toThrow(OptionsError);
     await expect(limiter.consume('gcra', 'x', { cost: 1, ...{ costs: 1 } })).rejects.toThrow('consume.costs');
-    await expect(limiter.refund({ policy: 'none', key: 'x', cost: 1, atUs: 0, charges: [] })).rejects.toThrow('none');
+    await expect(
+      limiter.refund({ policy: 'none', key: 'x', cost: 1, countedBy: 'redis', atUs: 0, charges: [] }),
+    ).rejects.toThrow('none');
   });
 });

@@ -73,6 +73,18 @@ describeOn(standalone, cluster)('calls of one tick', (redis) => {
     expect((await limiter.peek('both', ['user', 'ann'])).limits.map(({ remaining }) => remaining)).toEqual([9, 29]);
   });
 
+  it('of several subjects are answered in the order in which they were asked', async () => {
+    const checks = [...Array(12).keys()].map((index) => ({
+      policy: index % 2 === 0 ? 'api' : 'rate',
+      key: ['order', index % 5],
+      cost: index + 1,
+    }));
+    const decisions = await limiter.check(checks);
+    expect(decisions.map(({ policy, receipt }) => [policy, receipt?.cost, receipt?.key])).toEqual(
+      checks.map(({ policy, key, cost }) => [policy, cost, key]),
+    );
+  });
+
   it('of several subjects stop at the first that denies', async () => {
     await limiter.consume('both', ['user', 'eve'], { cost: 10 });
     const decisions = await limiter.check([

@@ -49,9 +49,22 @@ describeOn(standalone)('while Redis does not answer', (redis) => {
     const started = performance.now();
     const first = await limiter.consume('local', 'ann');
     expect(performance.now() - started).toBeLessThan(budgetMs * 5);
-    expect(first).toMatchObject({ allowed: true, decidedBy: 'local', remaining: 2, receipt: undefined });
+    expect(first).toMatchObject({ allowed: true, decidedBy: 'local', remaining: 2, receipt: { countedBy: 'local' } });
     const rest = await Promise.all([1, 2, 3].map(() => limiter.consume('local', 'ann')));
     expect(rest.filter(({ allowed }) => allowed)).toHaveLength(2);
+    expect(silence.injected).toBeGreaterThan(0);
+  });
+
+  it('a local policy takes back what it has counted itself', async () => {
+    using silence = proxy.blackhole();
+    const { receipt } = await limiter.consume('local', 'bob', { cost: 3 });
+    if (receipt === undefined) throw new Error('Nothing was charged.');
+    expect((await limiter.consume('local', 'bob')).allowed).toBe(false);
+    expect(await limiter.refund(receipt)).toBe(true);
+    expect(await limiter.refund(receipt)).toBe(false);
+    expect(await limiter.consume('local', 'bob')).toMatchObject({ allowed: true, remaining: 2 });
+    expect(await limiter.refund(structuredClone(receipt))).toBe(true);
+    expect((await limiter.consume('local', 'bob')).remaining).toBe(2); // No more than there was.
     expect(silence.injected).toBeGreaterThan(0);
   });
 

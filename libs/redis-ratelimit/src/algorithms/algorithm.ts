@@ -22,7 +22,7 @@ export interface Charge {
 /**
  * The state of one limit for one subject in this process: what the fragment of the script computes, in TypeScript, for the time without Redis.
  *
- * Every method but `at` speaks of the moment that `at` was last called with. Only `take`, `give`, `clear` and `keep` change what is stored, so that a look leaves no trace.
+ * Every method but `at` speaks of the moment that `at` was last called with. Only `take`, `give` and `keep` change what is stored, so that a look leaves no trace.
  */
 export interface Counter {
   /**
@@ -38,8 +38,6 @@ export interface Counter {
   take(cost: number): number;
   /** Gives back what of a charge is still counted. */
   give(charge: Charge): void;
-  /** Gives everything back. */
-  clear(): void;
   /** Stores what counts now, as the script does with each write: when a block begins, nothing is taken. */
   keep(): void;
 }

@@ -32,6 +32,7 @@ export class Amender {
       return compiled === undefined ? [] : [{ key, limit: compiled.limit, charge: { cost, mark, atUs } }];
     });
     if (found.length === 0) return false;
+    if (receipt.countedBy === 'local') return this.local.give(found);
     const changes = await this.#amend('refund', found, { verb: 'give', charges: found.map(({ charge }) => charge) });
     const anything = changes.some((change) => change < 0);
     if (anything) await this.denials.forget(keysOf(found));

@@ -194,7 +194,7 @@ function decidedOf(
     const { policy, cost } = charge;
     const own = charges.length === 1 ? rows : rows.slice(next, (next += policy.limits.length));
     const by = own[0] === undefined ? 'open' : decidedBy(own[0].planned);
-    const receipt = charged && cost > 0 && by === 'redis' ? receiptOf(charge, atUs, own) : undefined;
+    const receipt = charged && cost > 0 && by !== 'open' ? receiptOf(charge, by, atUs, own) : undefined;
     decisions.push(combine(policy, own.map(limitDecisionOf), by, receipt));
   }
   // A call without an id takes no slots.
@@ -223,7 +223,12 @@ function limitDecisionOf({ planned: { compiled, limit }, verdict }: Row): LimitD
 }
 
 /** What a shadow limit did not admit was not charged, and a slot is given back by its holder. */
-function receiptOf({ policy, subject, cost }: SubjectCharge, atUs: number, rows: readonly Row[]): RateLimitReceipt {
+function receiptOf(
+  { policy, subject, cost }: SubjectCharge,
+  countedBy: RateLimitReceipt['countedBy'],
+  atUs: number,
+  rows: readonly Row[],
+): RateLimitReceipt {
   const charges: RateLimitReceipt['charges'][number][] = [];
   for (const { planned, key, verdict } of rows) {
     if (!verdict.allowed || isSlot(planned)) continue;
@@ -233,6 +238,7 @@ function receiptOf({ policy, subject, cost }: SubjectCharge, atUs: number, rows:
     policy: policy.name,
     key: plainKey(subject),
     cost,
+    countedBy,
     atUs,
     charges: Object.freeze(charges),
   });

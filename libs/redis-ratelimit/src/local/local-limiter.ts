@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '@redstart/redis-core';
-import type { Counter } from '../algorithms/algorithm.js';
+import type { Charge, Counter } from '../algorithms/algorithm.js';
 import { algorithmOf, type Limit } from '../algorithms/algorithms.js';
 import { ConcurrencyCounter } from '../algorithms/concurrency/concurrency.counter.js';
 import type { Outcome, Verdict } from '../scripts/decide.js';
@@ -74,6 +74,21 @@ export class LocalLimiter {
       };
     });
     return { atUs: now, verdicts };
+  }
+
+  /** Gives back what is still counted of these charges. @returns whether it was anything */
+  give(charges: readonly { readonly key: string; readonly limit: Limit; readonly charge: Charge }[]): boolean {
+    const now = this.#now();
+    return charges
+      .map(({ key, limit, charge }) => {
+        const state = this.#states.get(key);
+        if (state === undefined || !isSame(state.limit, limit)) return false;
+        state.counter.at(now);
+        const before = state.counter.left().remaining;
+        state.counter.give(charge);
+        return state.counter.left().remaining > before;
+      })
+      .some(Boolean);
   }
 
   /** Gives slots their full lease again. @returns whether all of them were still held */

@@ -47,11 +47,6 @@ export class ConcurrencyCounter implements Counter {
     // Nothing to give back.
   }
 
-  clear(): void {
-    this.#slots = new Map();
-    this.#stored = this.#slots;
-  }
-
   keep(): void {
     this.#stored = this.#slots;
   }

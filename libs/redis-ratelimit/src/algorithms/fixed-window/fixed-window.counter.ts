@@ -45,11 +45,6 @@ export class FixedWindowCounter implements Counter {
     if (mark === this.#startUs) this.#store(Math.max(0, this.#used - cost));
   }
 
-  clear(): void {
-    this.#startUs = this.#startOf(this.#nowUs);
-    this.#store(0);
-  }
-
   keep(): void {
     this.#store(this.#used);
   }

@@ -47,10 +47,6 @@ export class GcraCounter implements Counter {
     this.#store(Math.max(0, this.#debt - Math.min(owed, cost * this.#p)));
   }
 
-  clear(): void {
-    this.#store(0);
-  }
-
   keep(): void {
     this.#store(this.#debt);
   }

@@ -60,10 +60,6 @@ export class SlidingLogCounter implements Counter {
     this.#store(left.filter((entry) => entry.cost > 0));
   }
 
-  clear(): void {
-    this.#store([]);
-  }
-
   keep(): void {
     this.#stored = this.#entries;
   }

@@ -60,12 +60,6 @@ export class SlidingWindowCounter implements Counter {
     this.#change(mark, -Math.min(cost, this.#taken.get(mark) ?? 0));
   }
 
-  clear(): void {
-    this.#taken = new Map();
-    this.#used = 0;
-    this.#stored = this.#taken;
-  }
-
   keep(): void {
     this.#stored = this.#taken;
   }

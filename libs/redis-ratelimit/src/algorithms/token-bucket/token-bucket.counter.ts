@@ -47,11 +47,6 @@ export class TokenBucketCounter implements Counter {
     this.#store(Math.max(0, this.#missing - Math.min(missing, cost)));
   }
 
-  clear(): void {
-    this.#refilledUs = this.#nowUs;
-    this.#store(0);
-  }
-
   keep(): void {
     this.#store(this.#missing);
   }
