@@ -74,7 +74,7 @@ describeOn(standalone, cluster)('calls of one tick', (redis) => {
   });
 
   it('of several subjects are answered in the order in which they were asked', async () => {
-    const checks = [...Array(12).keys()].map((index) => ({
+    const checks = [...Array(10).keys()].map((index) => ({
       policy: index % 2 === 0 ? 'api' : 'rate',
       key: ['order', index % 5],
       cost: index + 1,
