@@ -14,7 +14,12 @@ async function consuming(cluster: RedisCluster) {
       seen.add(id);
     }
   }
-  const app = await startApp({ connection: { cluster: [...cluster.nodes] }, streams: [orders], consumers: [Billing] });
+  const app = await startApp({
+    connection: { cluster: [...cluster.nodes] },
+    streams: [orders],
+    consumers: [Billing],
+    options: { publishTimeout: '2s' }, // `publish` tries again
+  });
   const producer = app.get<StreamProducer<typeof orders>>(getStreamToken(orders));
   let published = 0;
   /** Publishes further orders, however often it takes. Without message ids: in a slot that moves, a script of two keys has to wait for the end. */
@@ -22,7 +27,7 @@ async function consuming(cluster: RedisCluster) {
     for (const last = published + count; published < last; published += 1) {
       const id = published;
       const again = () => producer.publish('order.created', { id });
-      await eventually(again, { within: 20_000 });
+      await eventually(again, { within: 30_000 });
     }
   };
   const allSeen = async () => {
@@ -30,9 +35,9 @@ async function consuming(cluster: RedisCluster) {
       () => {
         expect(seen.size).toBe(published);
       },
-      { within: 10_000 },
+      { within: 30_000 },
     );
-    await eventually(async () => (await pending(cluster.client())).length === 0);
+    await eventually(async () => (await pending(cluster.client())).length === 0, { within: 30_000 });
   };
   await publish(3);
   await allSeen();
@@ -44,7 +49,7 @@ async function replicated(owner: RedisServer): Promise<void> {
   const acknowledged = await owner.ask(async (redis) => {
     // WAIT is about what its own connection has written.
     await redis.set(`${ordersKey}:marker`, '1');
-    return redis.wait(1, 5_000);
+    return redis.wait(1, 20_000);
   });
   expect(acknowledged).toBe(1);
 }
@@ -67,7 +72,7 @@ describe('on a Cluster', () => {
       await publish(5);
       await allSeen();
     }
-  }, 40_000);
+  }, 120_000);
 
   it("goes on after a failover of the stream's master, which stays down, and loses nothing", async () => {
     await using cluster = await RedisCluster.start({
@@ -88,7 +93,7 @@ describe('on a Cluster', () => {
     // And it is not the end of it.
     await publish(20);
     await allSeen();
-  }, 40_000);
+  }, 120_000);
 
   it('follows its stream to another master', async () => {
     await using cluster = await RedisCluster.start({ masters: 3, replicas: 0 });
@@ -101,5 +106,5 @@ describe('on a Cluster', () => {
     await publish(10);
     await allSeen();
     expect(await cluster.nodeOf(ordersKey)).toBe(target);
-  }, 40_000);
+  }, 120_000);
 });

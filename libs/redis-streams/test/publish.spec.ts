@@ -39,7 +39,7 @@ describeOn(standalone, cluster)('publish', (redis) => {
     expect(new Set(all.map(({ id }) => id)).size).toBe(1);
     expect(all.filter(({ duplicate }) => !duplicate)).toHaveLength(1);
     const ttl = await client.pttl(`${ordersKey}:id:created:42`);
-    expect(ttl).toBeGreaterThan(590_000);
+    expect(ttl).toBeGreaterThan(540_000);
     expect(ttl).toBeLessThanOrEqual(600_000);
   });
 
@@ -103,6 +103,6 @@ describe('publish on a bad network', () => {
     const startedAt = performance.now();
     const producer = app.get<StreamProducer<typeof orders>>(getStreamToken(orders));
     await expect(producer.publish('order.created', { id: 1 })).rejects.toBeInstanceOf(RedisUnavailableError);
-    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
   });
 });

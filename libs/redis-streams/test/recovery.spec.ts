@@ -1,3 +1,4 @@
+import type { LoggerService } from '@nestjs/common';
 import type { TestingModule } from '@nestjs/testing';
 import { getRedisConnectionToken, type RedisConnection } from '@redstart/redis-core';
 import { cluster, describeOn, eventually, FaultProxy, RedisServer, standalone } from '@redstart/redis-testing';
@@ -9,7 +10,7 @@ import {
   type StreamProducer,
 } from '../src/index.js';
 import { orders, type OrderCreated } from './support/orders.js';
-import { billingDeadLetters, entries, ordersKey, pending } from './support/read-redis.js';
+import { age, billingDeadLetters, entries, ordersKey, pending } from './support/read-redis.js';
 import { closeApps, closingApps, startApp, type AppOptions } from './support/start-app.js';
 
 afterEach(closeApps);
@@ -37,15 +38,22 @@ async function cut(app: TestingModule): Promise<void> {
 async function killReader(server: RedisServer): Promise<number> {
   const admin = server.client();
   const isReader = (line: string) => line.includes('cmd=xreadgroup') && / flags=\w*b/.test(line);
-  const readers = async () =>
-    String(await admin.client('LIST'))
+  const lines = await eventually(async () => {
+    const readers = String(await admin.client('LIST'))
       .split('\n')
       .filter(isReader);
-  await eventually(async () => (await readers()).length > 0);
-  const lines = await readers();
+    expect(readers).not.toEqual([]);
+    return readers;
+  });
   for (const line of lines) await admin.client('KILL', 'ID', /^id=(\d+)/.exec(line)?.[1] ?? '');
   return lines.length;
 }
+
+/** A logger that writes down the warnings. */
+const noting = (warnings: string[]): LoggerService => {
+  const log = () => undefined;
+  return { log, error: log, warn: (message: unknown) => warnings.push(String(message)) };
+};
 
 const never = () => new Promise<void>(() => undefined);
 
@@ -67,6 +75,7 @@ describeOn(standalone, cluster)('recovery of entries', (redis) => {
     for (const id of [1, 2, 3]) await producer.publish('order.created', { id });
     await eventually(() => begun === 3);
     await cut(dead);
+    await age(redis.client(), 30_000);
 
     const seen: { id: number; deliveries: number }[] = [];
     await startApp({
@@ -87,17 +96,17 @@ describeOn(standalone, cluster)('recovery of entries', (redis) => {
     }
     await client.xgroup('CREATE', ordersKey, 'billing', '0');
     await client.xreadgroup('GROUP', 'billing', 'vanished', 'COUNT', 3, 'STREAMS', ordersKey, '>');
+    await age(client, 30_000);
     await client.xdel(ordersKey, ...ids.slice(0, 2));
 
     const seen: number[] = [];
     const warnings: string[] = [];
-    const app = await startApp({
+    await startApp({
       connection: redis.connection,
       streams: [orders],
       consumers: [consumerClass(({ id }) => seen.push(id))],
+      logger: noting(warnings),
     });
-    const log = () => undefined;
-    app.useLogger({ log, error: log, warn: (message: unknown) => warnings.push(String(message)) });
     await eventually(async () => {
       expect(seen).toEqual([3]);
       expect(await pending(client)).toEqual([]);
@@ -112,6 +121,7 @@ describeOn(standalone, cluster)('recovery of entries', (redis) => {
     for (let id = 0; id < 20; id += 1) await client.xadd(ordersKey, '*', 't', 'order.created', 'd', `{"id":${id}}`);
     await client.xgroup('CREATE', ordersKey, 'billing', '0');
     await client.xreadgroup('GROUP', 'billing', 'vanished', 'COUNT', 20, 'STREAMS', ordersKey, '>');
+    await age(client, 30_000);
 
     const finish: (() => void)[] = [];
     await startApp({
@@ -126,14 +136,17 @@ describeOn(standalone, cluster)('recovery of entries', (redis) => {
     expect(rows.filter(({ consumer }) => consumer !== 'vanished')).toHaveLength(3);
 
     let finished = 0;
-    await eventually(async () => {
-      for (const done of finish.splice(0)) {
-        done();
-        finished += 1;
-      }
-      expect(finished).toBe(20);
-      expect(await pending(client)).toHaveLength(0);
-    });
+    await eventually(
+      async () => {
+        for (const done of finish.splice(0)) {
+          done();
+          finished += 1;
+        }
+        expect(finished).toBe(20);
+        expect(await pending(client)).toHaveLength(0);
+      },
+      { within: 15_000 },
+    );
   });
 
   it('keeps the entry of a handler that takes several times minIdle', async () => {
@@ -141,9 +154,10 @@ describeOn(standalone, cluster)('recovery of entries', (redis) => {
     const slow = (name: string) =>
       consumerClass(async () => {
         runs.push(name);
-        await new Promise((resolve) => setTimeout(resolve, 1_500));
+        await new Promise((resolve) => setTimeout(resolve, 5_000));
       });
-    const options = { minIdle: 400, claimInterval: 50 };
+    // A renewal every 700 ms: two may be late, as on a machine that stalls.
+    const options = { minIdle: 2_100, claimInterval: 50 };
     const apps = await Promise.all(
       ['a', 'b'].map((name) =>
         startApp({ connection: redis.connection, streams: [orders], consumers: [slow(name)], options }),
@@ -153,7 +167,7 @@ describeOn(standalone, cluster)('recovery of entries', (redis) => {
     const client = redis.client();
 
     await eventually(() => runs.length === 1);
-    await eventually(async () => (await pending(client)).length === 0);
+    await eventually(async () => (await pending(client)).length === 0, { within: 15_000 });
     expect(runs).toHaveLength(1);
   });
 
@@ -169,14 +183,15 @@ describeOn(standalone, cluster)('recovery of entries', (redis) => {
           return new Promise<void>((_, reject) => (fail = reject));
         }),
       ],
-      options: { retry: { attempts: 1 } },
+      // It renews often, and takes nothing over: not from the thief either.
+      options: { retry: { attempts: 1 }, minIdle: 600, claimInterval: '60s' },
     });
     const { id } = await app.get<Orders>(getStreamToken(orders)).publish('order.created', { id: 1 });
     await eventually(() => signal !== undefined);
     const client = redis.client();
     await client.call('xclaim', ordersKey, 'billing', 'thief', 0, id);
 
-    await eventually(() => signal?.aborted === true);
+    await eventually(() => signal?.aborted === true, { within: 10_000 });
     // Not stolen back by a renewal.
     expect(await pending(client)).toMatchObject([{ id, consumer: 'thief' }]);
     fail(new Error('too late'));
@@ -211,7 +226,7 @@ describeOn(standalone, cluster)('recovery of entries', (redis) => {
     const id = (await client.xadd(ordersKey, '*', 't', 'order.created', 'd', '{"id":1}')) ?? '';
     await client.xgroup('CREATE', ordersKey, 'billing', '0');
     await client.xreadgroup('GROUP', 'billing', 'crashed', 'STREAMS', ordersKey, '>');
-    await client.call('xclaim', ordersKey, 'billing', 'crashed', 0, id, 'RETRYCOUNT', 10, 'JUSTID');
+    await client.call('xclaim', ordersKey, 'billing', 'crashed', 0, id, 'IDLE', 30_000, 'RETRYCOUNT', 10, 'JUSTID');
     let runs = 0;
     await startApp({ connection: redis.connection, streams: [orders], consumers: [consumerClass(() => (runs += 1))] });
 
@@ -319,16 +334,20 @@ describe('recovery of the connection', () => {
     const { seen, producer } = await consuming(server);
     await server.kill();
     await server.restart();
-    await eventually(() => producer.publish('order.created', { id: 2 }));
-    await eventually(() => {
-      expect(seen).toContain(2);
-    });
-  });
+    await eventually(() => producer.publish('order.created', { id: 2 }), { within: 15_000 });
+    await eventually(
+      () => {
+        expect(seen).toContain(2);
+      },
+      { within: 15_000 },
+    );
+  }, 40_000);
 
   it('goes on when the connection of the reader is killed, without a busy loop', async () => {
     await using server = await RedisServer.start();
     await using _apps = closingApps();
-    const { seen, producer } = await consuming(server);
+    // No read ends by itself.
+    const { seen, producer } = await consuming(server, { block: '60s' });
     const admin = server.client();
     await admin.config('RESETSTAT');
     expect(await killReader(server)).toBe(1);
@@ -345,7 +364,7 @@ describe('recovery of the connection', () => {
     await using proxy = await FaultProxy.start(server);
     await using _apps = closingApps();
     // minIdle is out of reach: the reaper can't be what helps.
-    const { seen, producer } = await consuming(proxy, { minIdle: '60s' });
+    const { seen, producer } = await consuming(proxy, { minIdle: '60s', block: '60s' });
     const lost = proxy.dropReply('XREADGROUP', { thenReset: true });
     // The read that is under way brings 2, the reply of the next one is lost.
     await producer.publish('order.created', { id: 2 });
@@ -392,8 +411,10 @@ describe('recovery of the connection', () => {
     await using proxy = await FaultProxy.start(server);
     await using _apps = closingApps();
     const runs: number[] = [];
+    const warnings: string[] = [];
     let finish: () => void = () => undefined;
     const app = await startApp({
+      logger: noting(warnings),
       connection: { url: proxy.url },
       streams: [orders],
       consumers: [
@@ -404,21 +425,18 @@ describe('recovery of the connection', () => {
       ],
       options: { minIdle: '30s', claimInterval: 50 },
     });
-    const warnings: string[] = [];
-    const log = () => undefined;
-    app.useLogger({ log, error: log, warn: (message: unknown) => warnings.push(String(message)) });
     await app.get<Orders>(getStreamToken(orders)).publish('order.created', { id: 1 });
     await eventually(() => runs.length === 1);
 
     const outage = proxy.refuse();
     finish();
     // The first attempt has used up its budget.
-    await eventually(() => warnings.some((text) => text.includes('while settling the entry')));
+    await eventually(() => warnings.some((text) => text.includes('while settling the entry')), { within: 15_000 });
     expect(await pending(server.client())).toHaveLength(1);
     outage.stop();
 
-    await eventually(async () => (await pending(server.client())).length === 0);
+    await eventually(async () => (await pending(server.client())).length === 0, { within: 15_000 });
     expect(outage.injected).toBeGreaterThan(0);
     expect(runs).toEqual([1]);
-  });
+  }, 60_000);
 });

@@ -1,4 +1,4 @@
-import type { ModuleMetadata, Provider, Type } from '@nestjs/common';
+import type { LoggerService, ModuleMetadata, Provider, Type } from '@nestjs/common';
 import { Test, type TestingModule } from '@nestjs/testing';
 import { RedisModule, type RedisClient } from '@redstart/redis-core';
 import type { TopologyConnection } from '@redstart/redis-testing';
@@ -11,10 +11,22 @@ export interface AppOptions {
   controllers?: Type[];
   imports?: NonNullable<ModuleMetadata['imports']>;
   options?: Partial<RedisStreamsOptions>;
+  /** Who is told what goes wrong, from the first moment on. Nobody by default. */
+  logger?: LoggerService;
 }
 
-/** Waits that are short enough for a test, and long enough for a busy machine. */
-export const quick = { service: 'test', minIdle: 600, claimInterval: 100, block: 500, drainTimeout: 2_000 } as const;
+/**
+ * Waits that no machine is too slow for. Nothing gets old by itself within a test: what another consumer is to take over is aged by it (`age`), and the sweeps that
+ * find it come often.
+ */
+export const patient = {
+  service: 'test',
+  minIdle: '30s',
+  claimInterval: 100,
+  block: 500,
+  drainTimeout: '5s',
+  publishTimeout: '10s',
+} as const;
 
 const open = new Set<TestingModule>();
 
@@ -22,7 +34,7 @@ export function compileApp(app: AppOptions): Promise<TestingModule> {
   return Test.createTestingModule({
     imports: [
       RedisModule.forRoot({ namespace: 'shop', ...app.connection, shutdownTimeout: 200 }),
-      RedisStreamsModule.forRoot({ ...quick, ...app.options }),
+      RedisStreamsModule.forRoot({ ...patient, ...app.options }),
       RedisStreamsModule.forFeature(app.streams),
       ...(app.imports ?? []),
     ],
@@ -36,7 +48,7 @@ export function compileApp(app: AppOptions): Promise<TestingModule> {
 /** A booted application, closed by {@link closeApps}. */
 export async function startApp(app: AppOptions): Promise<TestingModule> {
   const module = await compileApp(app);
-  module.useLogger(false);
+  module.useLogger(app.logger ?? false);
   open.add(module);
   await module.init();
   return module;
