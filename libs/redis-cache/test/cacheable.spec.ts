@@ -210,7 +210,7 @@ describeOn(standalone, cluster)('@Cacheable', (redis) => {
         return Promise.resolve(id);
       }
     }
-    const other = RedisCacheModule.forRoot({ name: 'sessions' });
+    const other = RedisCacheModule.forRoot({ name: 'sessions', budget: '10s' });
     await using app = await startCache(redis.connection, {}, { imports: [other], providers: [Sessions] });
     await app.context.get(Sessions).find('a');
     expect(app.cache.stats().loads).toBe(0);
@@ -348,7 +348,7 @@ async function withHttp(
   run: (fetchJson: (path: string, user?: string) => Promise<unknown>) => Promise<void>,
 ): Promise<void> {
   const module = await Test.createTestingModule({
-    imports: [RedisModule.forRoot({ namespace: 'shop', ...connection }), RedisCacheModule.forRoot()],
+    imports: [RedisModule.forRoot({ namespace: 'shop', ...connection }), RedisCacheModule.forRoot({ budget: '10s' })],
     ...metadata,
   }).compile();
   const app: INestApplication = module.createNestApplication();

@@ -3,10 +3,10 @@ import { Logger } from '@nestjs/common';
 import { RedisUnavailableError } from '@redstart/redis-core';
 import { describeOn, eventually, FaultProxy, RedisServer, standalone, type FaultHandle } from '@redstart/redis-testing';
 import type { CacheService } from '../src/index.js';
-import { gate, startCache } from './app.js';
+import { gate, ownTime, startCache } from './app.js';
 
 const budget = 150;
-/** What a busy machine may add. */
+/** What a busy machine may add to the time that it has given to the process. */
 const slack = 250;
 
 describeOn(standalone)('outage', (redis) => {
@@ -30,18 +30,19 @@ describeOn(standalone)('outage', (redis) => {
   it.each(faults)('runs the loader within the budget when Redis is %s', async (_, inject) => {
     await using app = await startCache({ url: proxy.url }, { budget });
     const { cache } = app;
-    await cache.set('known', 'stored');
+    await using patient = await startCache(redis.connection);
+    await patient.cache.set('known', 'stored');
     using fault = inject(proxy);
 
-    const before = performance.now();
+    using waited = ownTime();
     expect(await cache.getOrSet('known', () => 'loaded')).toBe('loaded');
-    expect(performance.now() - before).toBeLessThan(budget + slack);
+    expect(waited.ms).toBeLessThan(budget + slack);
     expect(await cache.get('known')).toBeUndefined();
     await expect(cache.set('known', 1)).rejects.toThrow(RedisUnavailableError);
     await expect(cache.delete('known')).rejects.toThrow(RedisUnavailableError);
-    expect(performance.now() - before).toBeLessThan(4 * (budget + slack));
+    expect(waited.ms).toBeLessThan(4 * (budget + slack));
     expect(cache.stats().errors).toBe(4);
-    expect(fault.injected).toBeGreaterThan(0);
+    await eventually(() => fault.injected > 0); // a reply that is slow has to be there first
   });
 
   it('still loads once for many callers of one key', async () => {
@@ -62,16 +63,15 @@ describeOn(standalone)('outage', (redis) => {
 
   it('returns the value when Redis goes away during the load', async () => {
     // Roomy: what comes before the load may not use it up, however busy the machine is.
-    const roomy = 600;
+    const roomy = 2_500;
     await using app = await startCache({ url: proxy.url }, { budget: roomy });
-    let goneAt = 0;
     const faults: FaultHandle[] = [];
+    using waited = ownTime();
     const value = await app.cache.getOrSet('a', () => {
       faults.push(proxy.blackhole());
-      goneAt = performance.now();
       return 'loaded';
     });
-    expect(performance.now() - goneAt).toBeLessThan(roomy + slack);
+    expect(waited.ms).toBeLessThan(roomy + slack);
     expect(value).toBe('loaded');
     expect(app.cache.stats()).toMatchObject({ loads: 1, errors: 1, stores: 0 });
     expect(faults[0]?.injected).toBeGreaterThan(0); // the store was on its way
@@ -84,7 +84,7 @@ describeOn(standalone)('outage', (redis) => {
     expect(await app.cache.getOrSet('a', () => 'loaded')).toBe('loaded');
     expect(app.cache.stats()).toMatchObject({ loads: 1, errors: 1, stores: 0 });
     expect(await redis.client().exists('shop:cache:{a}')).toBe(0);
-    expect(slow.injected).toBeGreaterThan(0);
+    await eventually(() => slow.injected > 0);
   });
 
   it.each(faults.filter(([how]) => how !== 'slow'))(
@@ -94,46 +94,52 @@ describeOn(standalone)('outage', (redis) => {
       const { cache } = app;
       using fault = inject(proxy);
       for (let call = 0; call < 6; call++) await cache.getOrSet('a', () => call);
-      const before = performance.now();
+      using waited = ownTime();
       for (let call = 0; call < 500; call++) await cache.getOrSet('a', () => call);
       // The breaker lets a probe through now and then; 500 waits would be 25 s.
-      expect(performance.now() - before).toBeLessThan(1_000);
+      expect(waited.ms).toBeLessThan(2_500);
       expect(fault.injected).toBeGreaterThan(0);
       expect(warn.mock.calls.length).toBeLessThan(5);
 
       fault.stop();
-      await eventually(async () => {
-        await cache.getOrSet('b', () => 'back');
-        expect(await cache.get('b')).toBe('back');
-      });
+      await eventually(
+        async () => {
+          await cache.getOrSet('b', () => 'back');
+          expect(await cache.get('b')).toBe('back');
+        },
+        { within: 15_000 },
+      );
     },
+    40_000,
   );
 
   it.each([
     ['delete', (cache: CacheService) => cache.delete('a')],
     ['set', (cache: CacheService) => cache.set('a', 'new')],
-  ])('does not store an old value after a %s that could not reach Redis', async (_, change) => {
-    await using app = await startCache({ url: proxy.url }, { budget });
-    const { cache } = app;
-    const started = gate();
-    const done = gate();
-    const old = cache.getOrSet('a', async () => {
-      started.open();
-      await done.opened;
-      return 'old';
-    });
-    await started.opened;
-    const fault = proxy.refuse();
-    await expect(change(cache)).rejects.toThrow(RedisUnavailableError);
-    fault.stop();
-    await eventually(async () => {
-      await cache.set('other', 1);
-    });
-    done.open();
-    expect(await old).toBe('old');
-    expect(await redis.client().exists('shop:cache:{a}')).toBe(0);
-    expect(fault.injected).toBeGreaterThan(0);
-  });
+  ])(
+    'does not store an old value after a %s that could not reach Redis',
+    async (_, change) => {
+      await using app = await startCache({ url: proxy.url }, { budget });
+      const { cache } = app;
+      const started = gate();
+      const done = gate();
+      const old = cache.getOrSet('a', async () => {
+        started.open();
+        await done.opened;
+        return 'old';
+      });
+      await started.opened;
+      const fault = proxy.refuse();
+      await expect(change(cache)).rejects.toThrow(RedisUnavailableError);
+      fault.stop();
+      await eventually(() => cache.set('other', 1), { within: 15_000 });
+      done.open();
+      expect(await old).toBe('old');
+      expect(await redis.client().exists('shop:cache:{a}')).toBe(0);
+      expect(fault.injected).toBeGreaterThan(0);
+    },
+    40_000,
+  );
 
   it('loads on after a restart with an empty Redis, and after SCRIPT FLUSH', async () => {
     await using server = await RedisServer.start();
@@ -141,12 +147,15 @@ describeOn(standalone)('outage', (redis) => {
     const { cache } = app;
     await cache.getOrSet('a', () => 1);
     await server.restart();
-    await eventually(async () => {
-      await cache.getOrSet('a', () => 2);
-      expect(await cache.get('a')).toBe(2);
-    });
+    await eventually(
+      async () => {
+        await cache.getOrSet('a', () => 2);
+        expect(await cache.get('a')).toBe(2);
+      },
+      { within: 15_000 },
+    );
     await server.client().script('FLUSH');
     await cache.getOrSet('b', () => 3);
     expect(await cache.get('b')).toBe(3);
-  });
+  }, 40_000);
 });

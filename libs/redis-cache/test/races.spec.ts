@@ -7,7 +7,7 @@ describeOn(standalone, cluster)('between two commands of one call', (redis) => {
   let here: CacheApp;
   let elsewhere: CacheApp;
   beforeEach(async () => {
-    here = await startCache(redis.connection, { budget: '10s', lease: 90 });
+    here = await startCache(redis.connection, { budget: '10s', lease: '3s' });
     elsewhere = await startCache(redis.connection);
   });
   afterEach(async () => {
@@ -53,7 +53,7 @@ describeOn(standalone, cluster)('between two commands of one call', (redis) => {
     await eventually(() => renewals.count === 1);
     await client.set('shop:cache:{flight}:lease', 'theirs', 'PX', 60_000);
     renewals.release();
-    await eventually(() => renewals.answered === 1);
+    await eventually(() => renewals.answered > 0);
     expect(await client.pttl('shop:cache:{flight}:lease')).toBeGreaterThan(30_000);
     done.open();
     expect(await call).toBe('old');

@@ -60,7 +60,7 @@ describeOn(standalone, cluster)('single flight', (redis) => {
   });
 
   it('renews the lease of a loader that outlasts it', async () => {
-    await using app = await startCache(redis.connection, { lease: 900 });
+    await using app = await startCache(redis.connection, { lease: 2_400 });
     const done = gate();
     const call = app.cache.getOrSet('slow', async () => {
       await done.opened;
@@ -73,13 +73,16 @@ describeOn(standalone, cluster)('single flight', (redis) => {
     const since = performance.now();
     let left = await client.pttl(lease);
     let renewals = 0;
-    await eventually(async () => {
-      const now = await client.pttl(lease);
-      if (now > left) renewals += 1;
-      left = now;
-      expect(renewals).toBeGreaterThanOrEqual(2);
-      expect(performance.now() - since).toBeGreaterThan(900);
-    });
+    await eventually(
+      async () => {
+        const now = await client.pttl(lease);
+        if (now > left) renewals += 1;
+        left = now;
+        expect(renewals).toBeGreaterThanOrEqual(2);
+        expect(performance.now() - since).toBeGreaterThan(2_400);
+      },
+      { within: 15_000 },
+    );
     expect(await client.get(lease)).toBe(token);
     done.open();
     await call;
@@ -92,7 +95,7 @@ describeOn(standalone, cluster)('single flight', (redis) => {
     const failing = app.cache.getOrSet('a', () => Promise.reject(new Error('database down')));
     await expect(failing).rejects.toThrow('database down');
     const client = redis.client();
-    await eventually(async () => (await client.exists('shop:cache:{a}:lease')) === 0, { within: 2_000 });
+    await eventually(async () => (await client.exists('shop:cache:{a}:lease')) === 0);
   });
 
   it('does not store what a stalled process has loaded past its lease', async () => {
