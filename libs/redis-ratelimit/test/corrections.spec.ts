@@ -23,7 +23,7 @@ const kinds = {
 const policies = createPolicies({
   ...kinds,
   both: all(slidingWindow({ limit: 5, window: '1m' }), gcra({ rate: 10, per: '1h' })),
-  ban: slidingWindow({ limit: 2, window: '1s', block: '1h' }),
+  ban: slidingWindow({ limit: 2, window: '1m', block: '1h' }),
   shadow: slidingWindow({ limit: 1, window: '1h', enforce: false }),
   exact: gcra({ rate: 5, per: '1h', exact: true }),
 });
@@ -123,7 +123,7 @@ describeOn(standalone, cluster)('corrections', (redis) => {
   it('a policy may block who exceeds it, and further calls do not prolong that', async () => {
     await limiter.consume('ban', 'eve', { cost: 2 });
     expect((await limiter.consume('ban', 'eve')).retryAfterMs).toBe(3_600_000);
-    const key = 'test:ratelimit:{eve}:ban:sw-1000-10';
+    const key = 'test:ratelimit:{eve}:ban:sw-60000-10';
     const before = await redis.client().hget(key, 'blocked');
     expect(Number(before)).toBeGreaterThan(0);
     for (let i = 0; i < 3; i++) expect((await limiter.peek('ban', 'eve')).allowed).toBe(false);

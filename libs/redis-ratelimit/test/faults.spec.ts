@@ -11,6 +11,8 @@ const policies = createPolicies({
 });
 
 const budgetMs = 100;
+/** What may come late on a busy machine: budgets are short here, so that it takes several attempts. */
+const roomy = { within: 15_000 };
 
 describe('when Redis', () => {
   let app: TestApp | undefined;
@@ -35,9 +37,9 @@ describe('when Redis', () => {
     await server.restart();
     await eventually(async () => {
       expect(await limiter.consume('rate', 'eve', { cost: 0 })).toMatchObject({ decidedBy: 'redis', remaining: 5 });
-    });
-    expect((await limiter.peek('api', 'ann')).remaining).toBe(5);
-  });
+      expect(await limiter.peek('api', 'ann')).toMatchObject({ decidedBy: 'redis', remaining: 5 });
+    }, roomy);
+  }, 40_000);
 
   it.each([200, 5_000])('is slow by %i ms, no call waits longer than the budget', async (latencyMs) => {
     await using server = await RedisServer.start();
@@ -50,13 +52,13 @@ describe('when Redis', () => {
     const decisions = await Promise.all(calls);
     expect(decisions.map(({ decidedBy }) => decidedBy)).toEqual(calls.map(() => 'local'));
     await expect(limiter.consume('closed', 'ann')).rejects.toMatchObject({ code: 'REDIS_UNAVAILABLE' });
-    expect(performance.now() - started).toBeLessThan(3_000);
-    expect(slow.injected).toBeGreaterThan(0);
+    expect(performance.now() - started).toBeLessThan(4_500);
+    await eventually(() => slow.injected > 0); // a reply that is slow has to be there first
   });
 
   it('stands still, the policies decide, and the slot of a call is lost in time', async () => {
     await using server = await RedisServer.start();
-    const limiter = await limiterAt({ url: server.url });
+    const limiter = await limiterAt({ url: server.url }, 1_000); // enough for the slot to come from Redis
     const slot = await limiter.acquire('export', 'ann');
     server.pause();
     try {
@@ -64,14 +66,14 @@ describe('when Redis', () => {
       await expect(limiter.consume('closed', 'ann')).rejects.toMatchObject({ code: 'REDIS_UNAVAILABLE' });
       await eventually(() => {
         expect(slot.signal.aborted).toBe(true);
-      });
+      }, roomy);
     } finally {
       server.resume();
     }
     await eventually(async () => {
       expect((await limiter.consume('rate', 'ann')).decidedBy).toBe('redis');
-    });
-  });
+    }, roomy);
+  }, 40_000);
 
   it('fails over, exact calls are charged once each or fail', async () => {
     await using servers = await RedisSentinel.start();
@@ -94,7 +96,7 @@ describe('when Redis', () => {
       async () => {
         expect((await limiter.consume('rate', 'bob', { cost: 0 })).decidedBy).toBe('redis');
       },
-      { within: 15_000 },
+      { within: 30_000 },
     );
     stop.abort();
     await paying;
