@@ -2,7 +2,7 @@ import { eventually, RedisServer } from '@redstart/redis-testing';
 import type { CronInstanceOptions } from './processes/cron-instance.js';
 import { type Instance, Instances } from './processes/instances.js';
 
-/** Two processes whose clocks are 600 ms apart; a tick every two seconds, of which atLeast is 1.5 s. */
+/** Two processes whose clocks are 600 ms apart; a tick every three seconds, of which atLeast is 2.2 s: either may be late by half a second and more. */
 describe('@CronLock on two hosts', () => {
   let server: RedisServer;
   let programs: Instances;
@@ -32,21 +32,22 @@ describe('@CronLock on two hosts', () => {
   };
 
   it('runs every tick exactly once, although both ask for it at different times', async () => {
-    await eventually(() => firedByBoth().length >= 3, { within: 15_000 });
+    await eventually(() => firedByBoth().length >= 3, { within: 30_000 });
     const all = [...new Set([...ticks(early, 'fired'), ...ticks(late, 'fired')])];
-    await eventually(() => all.every((tick) => runsOf(tick) > 0)); // Whoever fired last has asked, too.
+    await eventually(() => all.every((tick) => runsOf(tick) > 0), { within: 10_000 }); // Whoever fired last has asked, too.
     await passed(500);
     expect(all.map((tick) => [tick, runsOf(tick)])).toEqual(all.map((tick) => [tick, 1]));
     // Redis is free of clocks: what differs is when they ask.
-    const [tick = 0] = firedByBoth();
-    const firedAt = (instance: Instance) => Number(instance.told('fired').find((report) => report.tick === tick)?.at);
-    expect(firedAt(late) - firedAt(early)).toBeGreaterThan(400);
-  });
+    const firedAt = (instance: Instance, tick: number) =>
+      Number(instance.told('fired').find((report) => report.tick === tick)?.at);
+    const later = firedByBoth().map((tick) => firedAt(late, tick) - firedAt(early, tick));
+    expect(Math.max(...later)).toBeGreaterThan(400);
+  }, 60_000);
 
   it('runs the next tick elsewhere when the instance that runs is killed', async () => {
     early.send('hang from now on');
     late.send('hang from now on');
-    await eventually(() => early.told('hangs').length + late.told('hangs').length > 0, { every: 5 });
+    await eventually(() => early.told('hangs').length + late.told('hangs').length > 0, { every: 5, within: 15_000 });
     const [killed, other] = early.told('hangs').length > 0 ? [early, late] : [late, early];
     const { tick } = await killed.tells('hangs');
     expect(other.told('hangs')).toEqual([]);
@@ -55,5 +56,5 @@ describe('@CronLock on two hosts', () => {
     expect(next.tick).toBe(Number(tick) + 1);
     expect(runsOf(Number(tick))).toBe(1);
     await eventually(() => runsOf(Number(tick) + 1) === 1);
-  });
+  }, 40_000);
 });

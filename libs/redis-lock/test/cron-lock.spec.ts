@@ -65,7 +65,7 @@ class Jobs {
     return this.run('long');
   }
 
-  @CronLock('bounded', { atLeast: 0, atMost: 900 })
+  @CronLock('bounded', { atLeast: 0, atMost: 2_400 })
   bounded(): Promise<string> {
     return this.run('bounded');
   }
@@ -127,7 +127,7 @@ class Instance implements AsyncDisposable {
 
   static async start(
     target: Omit<RedisModuleOptions, 'namespace'>,
-    options: RedisLockOptions = { commandTimeout: '1s' },
+    options: RedisLockOptions = { commandTimeout: '5s' },
     schedule = { intervals: false, timeouts: false },
   ): Promise<Instance> {
     const module = await Test.createTestingModule({
@@ -346,11 +346,14 @@ describeOn(standalone)('@CronLock', (redis) => {
     ['@Timeout below it', 'timeout', 'above-timeout'],
   ])('runs on one instance with %s', async (_order, job, name) => {
     const schedule = { intervals: true, timeouts: true };
-    await using here = await Instance.start(redis.connection, {}, schedule);
-    await using there = await Instance.start(redis.connection, {}, schedule);
+    const options = { commandTimeout: '5s' } as const;
+    await using here = await Instance.start(redis.connection, options, schedule);
+    await using there = await Instance.start(redis.connection, options, schedule);
+    const runs = () => [...here.jobs.runs, ...there.jobs.runs].filter((run) => run === job);
+    await eventually(() => runs().length > 0);
     const began = performance.now();
     await eventually(() => performance.now() - began > 400); // Each of them several times.
-    expect([...here.jobs.runs, ...there.jobs.runs].filter((run) => run === job)).toEqual([job]);
+    expect(runs()).toEqual([job]);
     expect(await redis.client().pttl(key(name))).toBeGreaterThan(0);
   });
 
@@ -371,9 +374,12 @@ describeOn(standalone)('@CronLock', (redis) => {
       const told = (name: string) => logged.warnings.filter((warning) => warning.startsWith(`"${name}" is left out`));
       expect([told('usual').length, told('below-cron').length]).toEqual([1, 1]);
       outage.stop();
-      await eventually(async () => {
-        expect(await instance.jobs.usual()).toBe('usual');
-      });
+      await eventually(
+        async () => {
+          expect(await instance.jobs.usual()).toBe('usual');
+        },
+        { within: 12_000 },
+      );
       expect(logged.errors).toEqual([]);
       expect(rejections).toEqual([]);
     } finally {
@@ -383,16 +389,19 @@ describeOn(standalone)('@CronLock', (redis) => {
 
   it('does not run when nobody knows whether the lock was taken, and leaves it to others then', async () => {
     await using proxy = await FaultProxy.start(redis.server);
-    await using cutOff = await Instance.start({ url: proxy.url }, { commandTimeout: 200 });
+    await using cutOff = await Instance.start({ url: proxy.url }, { commandTimeout: '1s' });
     await using other = await Instance.start(redis.connection);
     await cutOff.jobs.long(); // Loads the script.
     const lost = proxy.dropReply('EVALSHA');
     expect(await cutOff.jobs.usual()).toBeUndefined();
     expect(lost.injected).toBe(1);
     expect(logged.warnings).toEqual([expect.stringContaining('"usual" is left out')]);
-    await eventually(async () => {
-      expect(await other.jobs.usual()).toBe('usual');
-    });
+    await eventually(
+      async () => {
+        expect(await other.jobs.usual()).toBe('usual');
+      },
+      { within: 12_000 },
+    );
     expect(cutOff.jobs.runs).toEqual(['long']);
   });
 });

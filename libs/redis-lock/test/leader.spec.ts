@@ -101,7 +101,7 @@ describeOn(
     const stoppedAt = performance.now();
     await a.stop();
     await chronicle.tells('a elected', 'a revoked: stopped', 'b elected');
-    expect(performance.now() - stoppedAt).toBeLessThan(2_000); // By a timer it would have been 20 s.
+    expect(performance.now() - stoppedAt).toBeLessThan(10_000); // By a timer it would have been 20 s.
     expect([a.isLeader, b.isLeader]).toEqual([false, true]);
     expect(chronicle.fences[1]).toBeGreaterThan(chronicle.fences[0] ?? Infinity);
     await a.stop();
@@ -147,7 +147,7 @@ describeOn(
     const endsAt = performance.now();
     await ending.locks.onModuleDestroy(); // The first hook of a shutdown: its requests may still take long to end.
     await chronicle.tells('a elected', 'a revoked: shutdown', 'c elected');
-    expect(performance.now() - endsAt).toBeLessThan(2_000);
+    expect(performance.now() - endsAt).toBeLessThan(10_000);
     expect(c.isLeader).toBe(true);
     await ending.app.close();
     expect(chronicle.events).toHaveLength(3);
@@ -167,9 +167,9 @@ describeOn(
   });
 
   it('that was deposed by an operator is revoked with its next renewal, and stands again', async () => {
-    await using a = chronicle.stand('a', one.locks, { ttl: 600 });
+    await using a = chronicle.stand('a', one.locks, { ttl: 2_400 });
     await chronicle.tells('a elected');
-    await using b = chronicle.stand('b', other.locks, { ttl: 600 });
+    await using b = chronicle.stand('b', other.locks, { ttl: 2_400 });
     await settled(1);
     expect(await other.locks.forceRelease('scheduler')).toBe(true);
     await eventually(() => {
@@ -182,9 +182,9 @@ describeOn(
   });
 
   it('and another one are never there for long after Redis has lost its data', async () => {
-    await using a = chronicle.stand('a', one.locks, { ttl: 900 });
+    await using a = chronicle.stand('a', one.locks, { ttl: 2_400 });
     await chronicle.tells('a elected');
-    await using b = chronicle.stand('b', other.locks, { ttl: 900 });
+    await using b = chronicle.stand('b', other.locks, { ttl: 2_400 });
     await settled(1);
     const [before = Infinity] = chronicle.fences;
     await redis.flush();

@@ -19,7 +19,7 @@ class Feeds {
     return this.observed();
   }
 
-  @WithLock((name: string) => ['feed', name], { ttl: '600ms' })
+  @WithLock((name: string) => ['feed', name], { ttl: '2400ms' })
   brief(_name: string): Observable<string> {
     return this.observed();
   }
@@ -44,7 +44,7 @@ class Feeds {
     return this.observed();
   }
 
-  @CronLock('feed:a', { atLeast: 0, atMost: 300 })
+  @CronLock('feed:a', { atLeast: 0, atMost: '1s' })
   tick(): Observable<string> {
     return this.observed();
   }

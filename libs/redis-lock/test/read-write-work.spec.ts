@@ -65,14 +65,14 @@ describeOn(
   describe('around work', () => {
     it('renews, is the current lock, and is released with what it was downgraded to', async () => {
       let reading: Lock | undefined;
-      await here().withWrite({ ttl: 600 }, async (lock) => {
+      await here().withWrite({ ttl: 1_800 }, async (lock) => {
         expect(currentLock()?.token).toBe(lock.token);
-        const until = performance.now() + 900;
+        const until = performance.now() + 2_000;
         await eventually(() => performance.now() > until);
         lock.assertHeld();
         reading = await lock.downgrade();
         expect(currentLock()).toBe(reading);
-        await eventually(() => performance.now() > until + 900);
+        await eventually(() => performance.now() > until + 2_000);
         reading.assertHeld();
         expect(await there().inspect()).toMatchObject({ readers: 1 });
       });
@@ -92,7 +92,7 @@ describeOn(
 
     it('rejects when the read lease is lost, also after a downgrade', async () => {
       const failure = failureOf(
-        here().withWrite({ ttl: 900 }, async (lock) => {
+        here().withWrite({ ttl: '3s' }, async (lock) => {
           const reading = await lock.downgrade();
           await redis.client().del(`${main}:readers`);
           await new Promise((resolve) => {

@@ -89,7 +89,7 @@ describeOn(standalone)('when Redis', (redis) => {
     try {
       expect(await failureOf(other.locks.tryAcquire('free'))).toBeInstanceOf(RedisUnavailableError);
       await held.extend('60s');
-      expect(await redis.client().pttl(key)).toBeGreaterThan(59_000);
+      expect(await redis.client().pttl(key)).toBeGreaterThan(50_000);
       // Handed to the first one, which gives it up before it hears of that, so it goes to the second one.
       expect(await held.release()).toBe(true);
       impatience.abort(new Error('enough'));
@@ -99,7 +99,7 @@ describeOn(standalone)('when Redis', (redis) => {
       const lock = await patient;
       expect(await redis.client().get(key)).toMatch(new RegExp(`^${lock.token}`));
       await eventually(async () => {
-        expect(await redis.client().pttl(key)).toBeGreaterThan(29_000);
+        expect(await redis.client().pttl(key)).toBeGreaterThan(20_000);
       });
       expect(await other.locks.forceRelease('order:42')).toBe(true);
       expect(await lock.release()).toBe(false);

@@ -121,10 +121,10 @@ describeOn(
     await (await here().acquire({ ttl: '1s' })).release();
     await using long = await here().acquire({ ttl: '60s' });
     const before = await leases();
-    await using short = await there().acquire({ ttl: 300, permits: 2 });
+    await using short = await there().acquire({ ttl: 1_500, permits: 2 });
     expect((await leases()).get(long.token)).toBe(before.get(long.token));
     expect(await expiry()).toBe(before.get(long.token));
-    expect(await redis.client().pttl(`${main}:limit`)).toBeGreaterThan(59_000);
+    expect(await redis.client().pttl(`${main}:limit`)).toBeGreaterThan(50_000);
     expect(await failureOf(here().acquire({ permits: 3, waitTimeout: 100 }))).toBeInstanceOf(LockTimeoutError);
     // The two come back when their lease is over, and only those.
     const startedAt = performance.now();
@@ -216,7 +216,7 @@ describeOn(
     const kept = await here().acquire({ permits: 3, minHold: '30s', ttl: '60s' });
     expect(await kept.release()).toBe(true);
     expect(await here().available()).toBe(0);
-    expect(await client.pttl(main)).toBeGreaterThan(29_000);
+    expect(await client.pttl(main)).toBeGreaterThan(20_000);
     expect(await client.pttl(main)).toBeLessThanOrEqual(30_000);
     await client.del(main);
 
@@ -228,9 +228,9 @@ describeOn(
       }),
     );
     expect(await overlong).toMatchObject({ code: 'LOCK_LOST', reason: 'max-hold' });
-    await here().withPermit({ ttl: 600, label: 'batch' }, async (permit) => {
+    await here().withPermit({ ttl: 1_800, label: 'batch' }, async (permit) => {
       expect(currentLock()).toBe(permit);
-      const until = performance.now() + 900;
+      const until = performance.now() + 2_000;
       await eventually(() => performance.now() > until);
       permit.assertHeld();
     });

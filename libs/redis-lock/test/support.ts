@@ -18,8 +18,8 @@ export async function startHost(
 ): Promise<Host> {
   const imports: (Type | DynamicModule)[] = [
     RedisModule.forRoot({ namespace: 'shop', ...target }),
-    // The budgets of the short ttls used here would be too tight for a busy machine.
-    RedisLockModule.forRoot({ commandTimeout: '1s', ...options }),
+    // The budgets of the short ttls used here would be too tight for a busy machine, and so would ten seconds for a long queue.
+    RedisLockModule.forRoot({ commandTimeout: '5s', waitTimeout: '60s', ...options }),
   ];
   const app = await Test.createTestingModule({ imports, providers }).compile();
   await app.init();
