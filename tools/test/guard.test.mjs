@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { isListening, startDirectly, startThroughNpm, survivors } from './fixtures/start.mjs';
 
 async function leavesNothing(started) {
@@ -38,8 +37,10 @@ describe('a command leaves no process and no port behind', { concurrency: 2 }, (
 
   it('when its guardian was killed first', async () => {
     const started = await startDirectly();
+    const another = started.nextLine();
     process.kill(started.guardian, 'SIGKILL');
-    await sleep(300); // the command notices and starts another
+    const { guardian } = JSON.parse(await another); // the command notices and starts another
+    assert.notEqual(guardian, started.guardian);
     process.kill(started.command, 'SIGKILL');
     await leavesNothing(started);
   });
