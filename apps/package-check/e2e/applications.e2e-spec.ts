@@ -108,11 +108,14 @@ for (const { folder, title, versions, installed, compiled, unreachable } of appl
       it('delivers what it publishes to its consumer, and acknowledges it', async () => {
         const { status, body } = await app.request('POST', 'bookings/42');
         expect(status).toBe(201);
-        await eventually(async () => {
-          expect(await app.request('GET', 'tickets/42')).toMatchObject({ status: 200, body });
-          const [pending] = await redis.xpending('flights:stream:{bookings}', 'tickets');
-          expect(pending).toBe(0);
-        });
+        await eventually(
+          async () => {
+            expect(await app.request('GET', 'tickets/42')).toMatchObject({ status: 200, body });
+            const [pending] = await redis.xpending('flights:stream:{bookings}', 'tickets');
+            expect(pending).toBe(0);
+          },
+          { within: 30_000 },
+        );
       });
 
       it('tells terminus that Redis answers', async () => {

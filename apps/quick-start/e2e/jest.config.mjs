@@ -8,5 +8,5 @@ export default {
   testMatch: ['<rootDir>/**/*.e2e-spec.ts'],
   modulePathIgnorePatterns: [],
   maxWorkers: 1,
-  testTimeout: 120_000,
+  testTimeout: 240_000,
 };

@@ -1,9 +1,10 @@
 import type { INestApplication } from '@nestjs/common';
-import { eventually, RedisServer } from '@redstart/redis-testing';
+import { RedisServer } from '@redstart/redis-testing';
 import { sql } from 'kysely';
 import { createApp } from '../src/app.js';
 import { AppConfig } from '../src/config/app-config.js';
 import { Database } from '../src/database/database.js';
+import { eventually } from './support/eventually.js';
 import { type FaultyProxy, startFaultyProxy } from './support/faulty-proxy.js';
 import { HttpClient } from './support/http-client.js';
 import { type PreparedDatabase, prepareDatabase } from './support/prepared-database.js';

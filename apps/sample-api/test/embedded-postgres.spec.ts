@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { eventually } from '@redstart/redis-testing';
 import pg from 'pg';
 import { EmbeddedPostgres } from '../src/database/embedded-postgres.js';
+import { eventually } from './support/eventually.js';
 import { type StartedDatabase, startEmbedded } from './support/prepared-database.js';
 
 describe('many clients of the embedded database', () => {

@@ -2,13 +2,15 @@ import { gzipSync } from 'node:zlib';
 import { jest } from '@jest/globals';
 import type { INestApplication } from '@nestjs/common';
 import { LockService } from '@redstart/redis-lock';
-import { eventually, RedisServer } from '@redstart/redis-testing';
+import { RedisServer } from '@redstart/redis-testing';
 import { sql } from 'kysely';
 import { BookingsRepository } from '../src/bookings/bookings.repository.js';
 import { createApp } from '../src/app.js';
 import { AppConfig } from '../src/config/app-config.js';
 import { TicketsService } from '../src/tickets/tickets.service.js';
+import { eventually } from './support/eventually.js';
 import { type Answer, HttpClient, KeptConnection } from './support/http-client.js';
+import { ownTime } from './support/own-time.js';
 import { type PreparedDatabase, prepareDatabase } from './support/prepared-database.js';
 
 let prepared: PreparedDatabase;
@@ -652,9 +654,9 @@ describe('a failure that Redstart answers', () => {
     const { id } = (await book({ flightId: 24, seat: '1A', passenger })).body as { id: string };
     redis.pause();
     try {
-      const startedAt = performance.now();
+      using waited = ownTime();
       const refused = await book({ flightId: 24, seat: '1B', passenger });
-      expect(performance.now() - startedAt).toBeLessThan(2_000);
+      expect(waited.ms).toBeLessThan(2_000);
       expectOutside(refused, { status: 503, instance: '/bookings' });
       expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
       expect((await get('/flights/24')).status).toBe(200);
@@ -667,15 +669,15 @@ describe('a failure that Redstart answers', () => {
       async () => {
         expect((await book({ flightId: 24, seat: '1B', passenger })).status).toBe(201);
       },
-      { within: 15_000 },
+      { within: 30_000 },
     );
     await eventually(
       async () => {
         await expect(get(`/bookings/${id}/ticket`)).resolves.toMatchObject({ body: { status: 'void' } });
       },
-      { within: 15_000 },
+      { within: 30_000 },
     );
-  });
+  }, 120_000);
 
   it('is a 429 for too many searches, with the time to wait', async () => {
     let refused = await get('/airports?search=sfo');

@@ -3,7 +3,7 @@ import { Logger } from '@nestjs/common';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { RedisUnavailableError } from '@redstart/redis-core';
 import { getStreamToken, type StreamProducer } from '@redstart/redis-streams';
-import { eventually, RedisServer } from '@redstart/redis-testing';
+import { RedisServer } from '@redstart/redis-testing';
 import { sql } from 'kysely';
 import { createApp } from '../src/app.js';
 import { bookingEvents } from '../src/bookings/bookings.stream.js';
@@ -14,6 +14,7 @@ import { migrateToLatest } from '../src/database/migrate.js';
 import { OutboxRelay } from '../src/outbox/outbox-relay.js';
 import { OutboxRepository } from '../src/outbox/outbox.repository.js';
 import { TicketsRepository } from '../src/tickets/tickets.repository.js';
+import { eventually } from './support/eventually.js';
 import { insertFlights } from './support/few-flights.js';
 import { HttpClient } from './support/http-client.js';
 import { type StartedDatabase, startEmbedded } from './support/prepared-database.js';
@@ -123,7 +124,7 @@ describe('a booking that can not be announced', () => {
         const ends = await Promise.allSettled(passes.mock.results.map(({ value }) => value as Promise<number>));
         expect(ends.filter(({ status }) => status === 'rejected').length).toBeGreaterThan(1);
       },
-      { within: 10_000 },
+      { within: 30_000 },
     );
     expect(warn.mock.calls.flat().filter((line) => String(line).includes('can not be announced'))).toHaveLength(1);
     expect(await outboxRows()).toMatchObject([{ type: 'booking.created', published_at: null }]);
@@ -135,7 +136,7 @@ describe('a booking that can not be announced', () => {
         expect((await client.get(`/bookings/${id}`)).body).toMatchObject({ ticket: { status: 'valid' } });
         expect(await outboxRows()).toEqual([]);
       },
-      { within: 15_000 },
+      { within: 30_000 },
     );
   });
 
@@ -227,7 +228,7 @@ describe('the relay', () => {
       async () => {
         expect(await countTickets()).toBe(1);
       },
-      { within: 10_000 },
+      { within: 30_000 },
     );
   });
 

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { INestApplication } from '@nestjs/common';
-import { eventually, RedisServer } from '@redstart/redis-testing';
+import { RedisServer } from '@redstart/redis-testing';
 import { createApp } from '../src/app.js';
 import { AppConfig } from '../src/config/app-config.js';
+import { eventually } from './support/eventually.js';
 import { fillIn, parseHttpFile, type WrittenRequest } from './support/http-file.js';
 import { type PreparedDatabase, prepareDatabase } from './support/prepared-database.js';
 

@@ -1,7 +1,8 @@
-import { eventually, RedisServer } from '@redstart/redis-testing';
+import { RedisServer } from '@redstart/redis-testing';
 import { createApp } from '../src/app.js';
 import { AppConfig } from '../src/config/app-config.js';
 import { type Stats, statsSchema } from '../src/stats/stats.dto.js';
+import { eventually } from './support/eventually.js';
 import { HttpClient } from './support/http-client.js';
 import { type PreparedDatabase, prepareDatabase } from './support/prepared-database.js';
 

@@ -5,8 +5,8 @@ import { Redis } from 'ioredis';
 import type { Outcome } from './run.js';
 import { redisServerBinary } from './workspace.js';
 
-const READY_WITHIN_MS = 20_000;
-const ENDED_WITHIN_MS = 10_000;
+const READY_WITHIN_MS = 60_000;
+const ENDED_WITHIN_MS = 40_000;
 
 /**
  * The compiled application as a process of its own, with the Redis that it has started.

@@ -27,6 +27,7 @@ const REMAINDER_MS = 5_000;
 @Injectable()
 export class HttpDrain implements OnModuleDestroy {
   protected readonly deadlineMs: number;
+  protected readonly quietMs: number = QUIET_MS;
 
   constructor(
     private readonly adapterHost: HttpAdapterHost,
@@ -47,7 +48,7 @@ export class HttpDrain implements OnModuleDestroy {
 
     const sweep = setInterval(() => {
       server.closeIdleConnections();
-    }, QUIET_MS);
+    }, this.quietMs);
     const noLater = new AbortController();
     await Promise.race([
       whenEmpty,

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { INestApplication } from '@nestjs/common';
-import { eventually, RedisServer } from '@redstart/redis-testing';
+import { RedisServer } from '@redstart/redis-testing';
 import { sql } from 'kysely';
 import { createApp } from '../../src/app.js';
 import { AppConfig } from '../../src/config/app-config.js';
 import { DatabaseTimeoutError } from '../../src/database/database.errors.js';
 import { Database } from '../../src/database/database.js';
+import { eventually } from './eventually.js';
 import { type FaultyProxy, startFaultyProxy } from './faulty-proxy.js';
 import { HttpClient } from './http-client.js';
 import type { PreparedDatabase } from './prepared-database.js';

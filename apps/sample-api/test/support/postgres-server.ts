@@ -6,8 +6,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
-import { eventually } from '@redstart/redis-testing';
 import pg from 'pg';
+import { eventually } from './eventually.js';
 
 const READY_WITHIN_MS = 30_000;
 
