@@ -4,7 +4,7 @@ import { eventually } from '../test/support/eventually.js';
 import { startFaultyProxy } from '../test/support/faulty-proxy.js';
 import { type BuiltProcess, serveEmbedded, startApi } from './support/processes.js';
 import { query } from './support/query.js';
-import { inParallel, seatsFrom, tally, Traffic } from './support/traffic.js';
+import { inParallel, seatsFrom, tally, Traffic, watchPauses } from './support/traffic.js';
 
 interface Api {
   readonly api: BuiltProcess;
@@ -233,6 +233,7 @@ it('answers every request that it has accepted when it is told to stop under loa
   const seats = seatsFrom(4_000);
   const WORKERS = 24;
   let answered = 0;
+  using pauses = watchPauses();
 
   await inParallel(WORKERS, async (worker) => {
     const { address } = leaving;
@@ -246,13 +247,13 @@ it('answers every request that it has accepted when it is told to stop under loa
   });
 
   expect(await leaving.api.ended).toMatchObject({ signal: 'SIGTERM', stderr: '' });
-  // Whoever asked afterwards was told so by the operating system: the listener is closed first of all. A client that a busy machine has let wait for too long
-  // finds its connection closed, which was quiet: what it asks then was never accepted.
+  // Whoever asked afterwards was told so by the operating system: the listener is closed first of all. When this process itself stood still, it finds
+  // connections closed that were quiet: what it asks then was never accepted.
   const { 200: read = 0, 201: booked = 0, 503: refused = 0, ...errors } = tally(traffic.outcomes);
   const { ECONNRESET: reset = 0, EPIPE: broken = 0, ...others } = errors;
   const tooLate = reset + broken;
   expect(others).toEqual({ ECONNREFUSED: WORKERS - tooLate });
-  expect(tooLate).toBeLessThanOrEqual(WORKERS / 4);
+  expect(tooLate === 0 || pauses.longestMs > 200).toBe(true);
   expect(read + booked + refused).toBeGreaterThan(200);
   expect(refused).toBeLessThan(read + booked); // by a machine that stalls, if at all
   expect(traffic.outcomes.filter(({ status, isLast }) => status !== 0 && isLast)).toHaveLength(WORKERS - tooLate);

@@ -147,6 +147,30 @@ describe('at shutdown', () => {
     await closing;
   });
 
+  it('a request that comes while the process stands still is answered, and not taken for quiet', async () => {
+    const { port, hostname } = new URL(await app.getUrl());
+    const socket = connect(Number(port), hostname);
+    const heard = { text: '' };
+    socket.on('data', (bytes) => (heard.text += String(bytes))).on('error', () => undefined);
+    socket.write(REQUEST);
+    await eventually(() => {
+      expect(heard.text).toMatch(/quick$/);
+    });
+    heard.text = '';
+
+    const closing = app.close();
+    await eventually(() => !isListening());
+    const closed = once(socket, 'close');
+    // Timers come next, and whatever is read comes behind them.
+    setImmediate(() => {
+      socket.write(REQUEST);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_000);
+    });
+    await closed;
+    expect(heard.text).toMatch(/^HTTP\/1\.1 200 OK\r\n(.*\r\n)?Connection: close\r\n.*quick$/s);
+    await closing;
+  });
+
   it('a connection on which nobody asks is closed after a moment', async () => {
     await expect(ask('quick')).resolves.toEqual({ text: 'quick', connection: 'keep-alive' });
     await app.close();

@@ -75,6 +75,26 @@ export function* seatsFrom(flightId: number): Generator<[flightId: number, seat:
   }
 }
 
+/** Watches for how long this process stands still, because the machine has let it wait. */
+export function watchPauses(): Disposable & { readonly longestMs: number } {
+  let longestMs = 0;
+  let last = performance.now();
+  const look = () => {
+    const now = performance.now();
+    longestMs = Math.max(longestMs, now - last);
+    last = now;
+  };
+  const timer = setInterval(look, 10);
+  return {
+    get longestMs() {
+      return longestMs;
+    },
+    [Symbol.dispose]: () => {
+      clearInterval(timer);
+    },
+  };
+}
+
 /** So many workers at once, each taking the next task when it is done with its last, until one says `false`: then that worker is done. */
 export async function inParallel(workers: number, task: (worker: number) => Promise<boolean>): Promise<void> {
   const work = async (worker: number) => {

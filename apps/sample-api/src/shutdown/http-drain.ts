@@ -47,7 +47,10 @@ export class HttpDrain implements OnModuleDestroy {
     NetServer.prototype.close.call(server);
 
     const sweep = setInterval(() => {
-      server.closeIdleConnections();
+      // Behind what has arrived: after a stall of the process the time is up before anything is read, and nobody is as quiet as that looks.
+      setImmediate(() => {
+        server.closeIdleConnections();
+      });
     }, this.quietMs);
     const noLater = new AbortController();
     await Promise.race([
