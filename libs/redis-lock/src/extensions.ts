@@ -1,4 +1,4 @@
-import { hashSlot } from '@redstart/redis-core';
+import { hashSlot, RedisCommandError } from '@redstart/redis-core';
 import type { LockRuntime } from './lock-runtime.js';
 import { extendAll, type ExtendEntry } from './scripts/extend.js';
 
@@ -18,7 +18,8 @@ interface Batch {
 /**
  * Sends extensions of leases, of all kinds: by itself when a user asks for one, with few scripts for all that the renewer picks up {@link together}.
  *
- * One that fails, because its key is not a string for instance, fails alone.
+ * One that fails, because its key is not a string for instance, fails alone. So does one that has the script refused as a whole, because its key is not permitted any
+ * more: they are sent one by one then. An outage is told to all.
  */
 export class Extensions {
   /** The scripts to come, by slot and ttl: one node and one budget for all of a script. Only while being collected. */
@@ -72,7 +73,11 @@ export class Extensions {
         else reject(outcome);
       });
     } catch (error) {
-      for (const { reject } of batch) reject(error);
+      const isOfOne = batch.length > 1 && error instanceof RedisCommandError;
+      for (const pending of batch) {
+        if (isOfOne) void this.#send([pending]);
+        else pending.reject(error);
+      }
     }
   }
 }

@@ -16,7 +16,7 @@ describeOn(standalone)('a renewal that Redis refuses', (redis) => {
     host = await DrivenHost.start(redis.connection);
   });
   afterEach(async () => {
-    await acl('+@all');
+    await acl('+@all', 'allkeys');
     await host[Symbol.asyncDispose]();
     error.mockRestore();
   });
@@ -65,15 +65,29 @@ describeOn(standalone)('a renewal that Redis refuses', (redis) => {
     expect(lock.isHeld).toBe(true);
   });
 
-  it('leaves the other locks that were due with it alone', async () => {
+  it.each([
+    [
+      'WRONGTYPE',
+      async () => {
+        await redis.client().multi().del(key).rpush(key, 'a list').exec();
+      },
+    ],
+    [
+      'NOPERM',
+      async () => {
+        await acl('resetkeys', '~shop:lock:{order:43}*');
+      },
+    ],
+  ])('leaves the other locks that were due with it alone: %s', async (reason, breakIt) => {
     const lock = await host.locks.acquire('order:42', { ttl: '9s', autoExtend: true });
     const neighbour = await host.locks.acquire(['order', 43], { ttl: '9s', autoExtend: true });
-    await redis.client().multi().del(key).rpush(key, 'a list').exec();
+    await breakIt();
     host.clock.advance(3_000);
     await eventually(() => {
       expect(error).toHaveBeenCalledTimes(1);
       expect(neighbour.remainingMs).toBe(9_000 * 0.99 - 2);
     });
+    expect(error.mock.calls[0]?.[0]).toContain(reason);
     expect(error.mock.calls[0]?.[0]).not.toContain('order:43');
     expect(lock.remainingMs).toBe(9_000 * 0.99 - 2 - 3_000);
   });
