@@ -220,7 +220,7 @@ function resolveKnown(raw: HoldingOptions, fallback: LockCallFallback, where: st
     waitTimeoutMs:
       waitTimeout === undefined ? fallback.waitTimeoutMs : durationMs(waitTimeout, `${where}.waitTimeout`, { min: 0 }),
     autoExtend,
-    signal,
+    signal: checkSignal(signal, `${where}.signal`),
     minHoldMs,
     maxHoldMs,
     label: label === undefined ? fallback.label : checkLabel(label, `${where}.label`),
@@ -235,6 +235,13 @@ function holdTimes(minHold: Duration | undefined, maxHold: Duration | undefined,
     throw new OptionsError(`${where}.minHold`, `${minHoldMs} ms is more than maxHold, ${maxHoldMs} ms.`);
   }
   return { minHoldMs, maxHoldMs };
+}
+
+/** By what is used of it, since the signals of another realm are instances of another class. */
+function checkSignal(signal: AbortSignal | undefined, option: string): AbortSignal | undefined {
+  const isSignal = typeof signal?.addEventListener === 'function' && typeof signal.throwIfAborted === 'function';
+  if (signal === undefined || isSignal) return signal;
+  throw new OptionsError(option, 'expected an AbortSignal; of an AbortController, pass its signal.');
 }
 
 function checkLabel(label: string | undefined, option: string): string | undefined {

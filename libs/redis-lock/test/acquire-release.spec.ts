@@ -162,6 +162,8 @@ describeOn(
     [{ waitTimeout: -1 }, 'waitTimeout'],
     [{ retries: 3 }, 'retries'],
     [{ autoExtend: 'yes' }, 'autoExtend'],
+    [{ signal: new AbortController() }, 'signal'],
+    [{ signal: null }, 'signal'],
   ])('refuses the options %j', async (options, name) => {
     const error = await failureOf(host.locks.acquire('order:42', options as object));
     expect(error).toBeInstanceOf(OptionsError);

@@ -48,8 +48,9 @@ export class Acquisition {
 
   /** @returns `undefined` when it was not to be had in time */
   async run(): Promise<Granted | undefined> {
-    const forgetSignal = this.#heedSignal();
+    let forgetSignal: (() => void) | undefined;
     try {
+      forgetSignal = this.#heedSignal();
       this.#waiter.throwIfStopped();
       const granted = (await this.#ask()) ?? (await this.#wait());
       if (granted === undefined) this.#clearUp();
