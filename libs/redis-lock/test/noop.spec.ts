@@ -294,6 +294,9 @@ describe('provideNoopLock', () => {
     await expect(locks.withLock('x', { ttl: 5 }, () => Promise.resolve())).rejects.toThrow(/withLock\(options\)\.ttl/);
     await expect(locks.tryAcquire('')).rejects.toThrow(InvalidKeyError);
     await expect(locks.acquire([])).rejects.toThrow(InvalidKeyError);
+    await expect(locks.isLocked('')).rejects.toThrow(InvalidKeyError);
+    await expect(locks.inspect('')).rejects.toThrow(InvalidKeyError);
+    await expect(locks.forceRelease('')).rejects.toThrow(InvalidKeyError);
     await expect(locks.acquire('x', { signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow('enough');
   });
 });

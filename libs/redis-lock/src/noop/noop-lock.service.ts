@@ -58,16 +58,18 @@ class NoopLockService implements PublicLockService {
     return lock ?? null;
   }
 
-  isLocked(): Promise<boolean> {
-    return Promise.resolve(false);
+  async isLocked(key: Key): Promise<boolean> {
+    await this.inspect(key);
+    return false;
   }
 
-  inspect(): Promise<null> {
+  async inspect(key: Key): Promise<null> {
+    lockKeys(noopKeySpace, key, false);
     return Promise.resolve(null);
   }
 
-  forceRelease(): Promise<boolean> {
-    return Promise.resolve(false);
+  forceRelease(key: Key): Promise<boolean> {
+    return this.isLocked(key);
   }
 
   stats(): LockStats {
