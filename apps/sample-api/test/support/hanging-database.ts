@@ -121,7 +121,7 @@ export function describeHanging(prepared: () => PreparedDatabase): void {
       { within: 60_000 },
     );
     expect(await book('2A')).toMatchObject({ status: 409, body: { code: 'SEAT_TAKEN' } });
-  }, 90_000);
+  });
 
   it('its connection is broken off at once, and whatever is asked on it afterwards fails for that reason', async () => {
     await using one = oneConnection(proxy.url);
