@@ -37,6 +37,9 @@ import { WaitingRoom } from './waiting/waiting-room.js';
 /** For how long the channel of a lock is listened to without need, so that a busy lock on Cluster doesn't subscribe each time. */
 const lingerMs = 30_000;
 
+/** So many leases are cleared up however long Redis is away. */
+const mostUnbounded = 1_000;
+
 /** What everything of one LockService shares: its connection, its options, its address, its waiters and its held locks. */
 export class LockRuntime {
   /** Where hand-offs for this service arrive. */
@@ -132,9 +135,16 @@ export class LockRuntime {
   }
 
   /**
-   * Does something that must not be left undone, in the background, again and again until Redis has answered, for at most `forMs`: after that
-   * every lease in question has lapsed by itself.
+   * Clears what a call may have left, in the background, again and again until Redis has answered. A Redis that stands still carries out what waits there when it
+   * goes on, however long that takes, and a lease begins only then.
+   *
+   * @param leaseMs where very many wait to be cleared, each is tried for as long as its lease only: nobody may pile up work without end
    */
+  clearUp(work: () => Promise<unknown>, leaseMs: number): void {
+    this.insist(work, this.#duties.size < mostUnbounded ? Infinity : leaseMs);
+  }
+
+  /** Does something in the background, again and again until Redis has answered, for at most `forMs`: after that it is of no use any more. */
   insist(work: () => Promise<unknown>, forMs: number): void {
     const duty = this.#repeat(work, forMs).finally(() => this.#duties.delete(duty));
     this.#duties.add(duty);

@@ -1,7 +1,8 @@
+import { RedisUnavailableError } from '@redstart/redis-core';
 import { cluster, describeOn, eventually, standalone } from '@redstart/redis-testing';
 import { LockTimeoutError, type LockCallOptions } from '../src/index.js';
 import { DrivenHost } from './driven-host.js';
-import { deferred, failureOf, startHost, type Host } from './support.js';
+import { deferred, failureOf, startHost, watch, type Host } from './support.js';
 
 const key = 'shop:lock:{order:42}';
 
@@ -101,5 +102,41 @@ describeOn(standalone, cluster)('a waiter that gives up with the lock in its han
     controller.abort(new Error('changed my mind'));
     await failure;
     await eventually(async () => (await redis.client().exists(key)) === 0);
+  });
+});
+
+describeOn(standalone)('a lock that Redis grants to a caller who has long gone', (redis) => {
+  it('is given back as soon as Redis goes on, however long it stood still', async () => {
+    await using host = await DrivenHost.start(redis.connection);
+    const away = new RedisUnavailableError('Redis stands still', 'unknown');
+    const atRedis: (() => Promise<unknown>)[] = [];
+    let standsStill = true;
+    host.onCall('lock.acquire', (send) => {
+      if (!standsStill) return send();
+      atRedis.push(send);
+      return Promise.reject(away);
+    });
+    host.onCall('lock.give-up', (send) => (standsStill ? Promise.reject(away) : send()));
+
+    const failure = failureOf(host.locks.tryAcquire('order:42', { ttl: '1m' }));
+    const state = watch(failure);
+    await eventually(() => {
+      host.clock.advance(100);
+      expect(state.settled).toBe(true);
+    });
+    expect(await failure).toBeInstanceOf(RedisUnavailableError);
+    await eventually(() => {
+      host.clock.advance(10_000);
+      expect(host.calls.get('lock.give-up')).toBeGreaterThan(30); // For five leases.
+    });
+
+    for (const send of atRedis) await send();
+    expect(await redis.client().exists(key)).toBe(1);
+    standsStill = false;
+    await eventually(async () => {
+      host.clock.advance(2_000);
+      expect(await redis.client().exists(key)).toBe(0);
+    });
+    expect(host.clock.pending).toBe(0);
   });
 });

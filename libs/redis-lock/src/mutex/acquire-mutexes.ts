@@ -85,7 +85,7 @@ async function takeUncertain(
     taken = outcome.lock !== undefined;
     return outcome;
   } finally {
-    if (!taken) for (const part of parts) runtime.insist(() => part.giveUp(), call.ttlMs);
+    if (!taken) for (const part of parts) runtime.clearUp(() => part.giveUp(), call.ttlMs);
   }
 }
 

@@ -131,7 +131,7 @@ export class QuorumLease implements Lease {
   /** Tells every node, in the background. */
   giveUp(): Promise<void> {
     this.#ended = true;
-    for (const node of this.#nodes) this.#runtime.insist(() => node.release(() => 0, this.#ttlMs), this.#ttlMs);
+    for (const node of this.#nodes) this.#runtime.clearUp(() => node.release(() => 0, this.#ttlMs), this.#ttlMs);
     return Promise.resolve();
   }
 
@@ -158,7 +158,7 @@ export class QuorumLease implements Lease {
         released.then(resolve, reject);
         await released;
       };
-      this.#runtime.insist(attempt, this.#ttlMs);
+      this.#runtime.clearUp(attempt, this.#ttlMs);
     });
   }
 

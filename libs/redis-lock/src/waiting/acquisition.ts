@@ -191,6 +191,6 @@ export class Acquisition {
   #clearUp(): void {
     const inQueue = this.#waits && this.#queued !== undefined;
     if (!inQueue && !this.#unanswered) return;
-    this.runtime.insist(() => this.contender.giveUp(), this.call.ttlMs);
+    this.runtime.clearUp(() => this.contender.giveUp(), this.call.ttlMs);
   }
 }
