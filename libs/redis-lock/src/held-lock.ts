@@ -283,7 +283,7 @@ export class HeldLock implements Holding, Expiring {
   }
 
   #leave(letGo: (part: Lease) => Promise<unknown>, parts = this.#parts): void {
-    for (const part of parts) this.#runtime.clearUp(() => letGo(part), this.#ttlMs);
+    for (const part of parts) this.#runtime.insist(() => letGo(part), this.#ttlMs);
   }
 
   #letGo(part: Lease): Promise<unknown> {

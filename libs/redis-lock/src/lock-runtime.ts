@@ -144,7 +144,10 @@ export class LockRuntime {
     this.insist(work, this.#duties.size < mostUnbounded ? Infinity : leaseMs);
   }
 
-  /** Does something in the background, again and again until Redis has answered, for at most `forMs`: after that it is of no use any more. */
+  /**
+   * Does something in the background, again and again until Redis has answered, for at most `forMs`: after that it is of no use any more. The lease of a lock that was
+   * held, for one, has lapsed by then: an extension that waits at a Redis which stands still does not bring it back.
+   */
   insist(work: () => Promise<unknown>, forMs: number): void {
     const duty = this.#repeat(work, forMs).finally(() => this.#duties.delete(duty));
     this.#duties.add(duty);
