@@ -13,10 +13,12 @@ export async function commandsDuring(
   servers: readonly RedisServer[],
   work: () => Promise<unknown>,
 ): Promise<Readonly<Record<string, number>>> {
-  for (const server of servers) await server.ask((client) => client.config('RESETSTAT'));
+  const masters: RedisServer[] = [];
+  for (const server of servers) if (await isMaster(server)) masters.push(server);
+  for (const server of masters) await server.ask((client) => client.config('RESETSTAT'));
   await work();
   const counts: Record<string, number> = {};
-  for (const server of servers) {
+  for (const server of masters) {
     const stats = await server.ask((client) => client.info('commandstats'));
     for (const [, name = '', calls, failed] of stats.matchAll(/^cmdstat_(\S+):calls=(\d+),.*failed_calls=(\d+)/gm)) {
       const carriedOut = Number(calls) - Number(failed);
@@ -24,4 +26,9 @@ export async function commandsDuring(
     }
   }
   return counts;
+}
+
+/** A replica repeats what its master has carried out, sooner or later. */
+async function isMaster(server: RedisServer): Promise<boolean> {
+  return /^role:master/m.test(await server.ask((client) => client.info('replication')));
 }
