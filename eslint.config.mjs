@@ -52,6 +52,7 @@ export default defineConfig(
           ignoredDependencies: [
             '@nestjs/core',
             '@nestjs/platform-express',
+            '@opentelemetry/api',
             'reflect-metadata',
             'rxjs',
             'tslib',

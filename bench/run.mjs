@@ -1,9 +1,10 @@
 // npm run bench [-- core lock …]: prints our speed as ratios to raw ioredis, interleaved in one run on a server of its own.
-// npm run bench:peers: the rows of locks and of consume(), with other libraries in the same run.
+// npm run bench:peers: the rows of locks, of consume() and of streams, with other libraries in the same run.
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { RedisServer } from '@redstart/redis-testing';
+import { cacheBenches } from './cache.bench.mjs';
 import { coreBenches } from './core.bench.mjs';
 import { describeMachine, load } from './lib/machine.mjs';
 import { describeBars, describeSection } from './lib/report.mjs';
@@ -12,16 +13,20 @@ import { lockBenches } from './lock.bench.mjs';
 import { allLimiters } from './limiters/index.mjs';
 import { allLockers } from './lockers/index.mjs';
 import { consumeBenches, ratelimitBenches } from './ratelimit.bench.mjs';
+import { streamsBenches } from './streams.bench.mjs';
 
 const benches = {
   core: coreBenches,
   lock: lockBenches,
   ratelimit: ratelimitBenches,
+  cache: cacheBenches,
+  streams: streamsBenches,
   'lock-peers': (context) => lockBenches(context, allLockers),
   'ratelimit-peers': (context) => consumeBenches(context, allLimiters),
+  'streams-peers': (context) => streamsBenches(context, { peers: true }),
 };
 /** Peers have to be installed first: they run only when they are asked for. */
-const byDefault = ['core', 'lock', 'ratelimit'];
+const byDefault = ['core', 'lock', 'ratelimit', 'cache', 'streams'];
 
 const { chosen, rounds, save } = readArguments();
 const server = await RedisServer.start();

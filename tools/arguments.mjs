@@ -1,7 +1,17 @@
 /** The command line: `npm start`, `npm run demo`, `npm test [-- --project <name> …]` and the suites in other surroundings, and the benches. */
 import { SERVERS } from './servers.mjs';
 
-const COMMANDS = ['start', 'demo', 'test', 'test:servers', 'test:cluster', 'test:ioredis5', 'bench', 'bench:peers'];
+const COMMANDS = [
+  'start',
+  'demo',
+  'test',
+  'test:servers',
+  'test:cluster',
+  'test:near',
+  'test:ioredis5',
+  'bench',
+  'bench:peers',
+];
 
 export const usage = `Usage:
   npm start                          run the sample API with its own Redis and database
@@ -10,6 +20,7 @@ export const usage = `Usage:
   npm test -- --project redis-lock   only this project (may be repeated); the repository's own checks run as well
   npm run test:servers               the libraries' suites and the sample API on ${Object.keys(SERVERS).join(', ')}; name some to run only on those
   npm run test:cluster               what the libraries' suites have on a Cluster, on three masters and three replicas
+  npm run test:near                  what the cache promises in any case, with its near tier on
   npm run test:ioredis5              the libraries' suites and the sample API's specs with ioredis 5
   npm run bench [-- core lock …]     our speed against plain ioredis; --rounds n, and --save keeps it in bench/results
   npm run bench:peers                our locks and limits and those of other libraries, in one run

@@ -29,9 +29,9 @@ export async function benchPeers({ words }, guard, say) {
 
 /** `lock` stands for the bench of the locks with their peers; without a name all that have peers are run. */
 function withPeers(words) {
-  const isName = (word) => ['lock', 'ratelimit'].includes(word);
+  const isName = (word) => ['lock', 'ratelimit', 'streams'].includes(word);
   const named = words.map((word) => (isName(word) ? `${word}-peers` : word));
-  return words.some(isName) ? named : ['lock-peers', 'ratelimit-peers', ...words];
+  return words.some(isName) ? named : ['lock-peers', 'ratelimit-peers', 'streams-peers', ...words];
 }
 
 async function prepare(guard, say) {

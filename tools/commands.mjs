@@ -15,6 +15,7 @@ const commands = {
   test: async () => (await import('./test.mjs')).test,
   'test:servers': async () => (await import('./matrix.mjs')).testServers,
   'test:cluster': async () => (await import('./matrix.mjs')).testCluster,
+  'test:near': async () => (await import('./matrix.mjs')).testNear,
   'test:ioredis5': async () => (await import('./matrix.mjs')).testIoredis5,
   bench: async () => (await import('./bench.mjs')).bench,
   'bench:peers': async () => (await import('./bench.mjs')).benchPeers,

@@ -1,5 +1,5 @@
 /**
- * The suites in other surroundings than those of `npm test`: on other servers, on a Cluster with replicas, with the oldest major of ioredis. Nothing
+ * The suites in other surroundings than those of `npm test`: on other servers, on a Cluster with replicas, with the cache's near tier, with the oldest major of ioredis. Nothing
  * is taken from the cache, which knows nothing of surroundings.
  */
 import { mkdirSync } from 'node:fs';
@@ -14,6 +14,7 @@ import { obtainServer, SERVERS } from './servers.mjs';
 import { failed } from './totals.mjs';
 
 const LIBRARIES = 'libs/*';
+const CACHE = '@redstart/redis-cache';
 const SAMPLE = 'apps/sample-api';
 
 /**
@@ -49,6 +50,20 @@ export function sixNodeCluster(_request, say, obtain = obtainRedis) {
   ];
 }
 
+/** What the cache promises with and without a near tier, with it. @returns {Surroundings[]} */
+export function nearTier(_request, say, obtain = obtainRedis) {
+  return [
+    {
+      name: 'the near tier',
+      what: "the cache's suite with its near tier",
+      obtain: () => obtain({ say }),
+      title: (server) => `${server.title}, ioredis ${versionOf('ioredis')}`,
+      projects: [CACHE],
+      env: { REDSTART_NEAR: 'on' },
+    },
+  ];
+}
+
 /** Every spec with the older ioredis. The sample API's processes load what is installed, so they are left out. @returns {Surroundings[]} */
 export function olderIoredis(_request, say, obtain = obtainRedis) {
   return [
@@ -65,6 +80,7 @@ export function olderIoredis(_request, say, obtain = obtainRedis) {
 
 export const testServers = matrix(otherServers);
 export const testCluster = matrix(sixNodeCluster);
+export const testNear = matrix(nearTier);
 export const testIoredis5 = matrix(olderIoredis);
 
 /** @param {(request: object, say: (line: string) => void) => Surroundings[]} surroundingsOf */

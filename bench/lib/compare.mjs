@@ -13,6 +13,8 @@ import { judge, median } from './statistics.mjs';
  * @param {Record<string, (number: number) => Promise<unknown>>} bench.contenders
  * @param {Record<string, { atLeast: number }>} bench.bars of the throughput, by contender; whoever has none is only printed
  * @param {Record<string, { atMost: number }>} [bench.cpuBars] of the processor time of this process for one operation, likewise
+ * @param {Record<string, { atMost: number }>} [bench.microsBars] of that time itself, in microseconds
+ * @param {number} [bench.warmUpMs] for how long each contender runs before anything is measured, where its code takes longer to be compiled
  * @param {import('./server-counters.mjs').ServerCounters} bench.counters
  * @returns {Promise<import('./report.mjs').Section>}
  */
@@ -23,13 +25,15 @@ export async function compare({
   contenders,
   bars,
   cpuBars = {},
+  microsBars = {},
   counters,
   rounds = 11,
   sliceMs = 250,
+  warmUpMs = sliceMs,
 }) {
   const names = Object.keys(contenders);
   const slices = Object.fromEntries(names.map((name) => [name, []]));
-  for (const name of names) await runSlice(contenders[name], { concurrency, ms: sliceMs });
+  for (const name of names) await runSlice(contenders[name], { concurrency, ms: warmUpMs });
   for (let round = 0; round < rounds; round += 1) {
     for (const name of startingWith(round, names)) {
       const serverBefore = await counters.cpuMicros();
@@ -59,6 +63,14 @@ export async function compare({
         measure: `client CPU of ${name} to ${baseline}`,
         bar,
         ...judge(ratios(name, 'cpuMicros'), bar),
+      })),
+      ...Object.entries(microsBars).map(([name, bar]) => ({
+        measure: `client CPU of ${name}, in us`,
+        bar,
+        ...judge(
+          slices[name].map(({ cpuMicros }) => cpuMicros),
+          bar,
+        ),
       })),
     ],
   };

@@ -28,9 +28,12 @@ export function operationCosts(operation, { concurrency, counters }) {
  *
  * @param {() => Promise<{ count: number }>} work
  * @param {import('./server-counters.mjs').ServerCounters} counters
+ * @param {() => Promise<void>} [prepare] what has to be there each time, and is not counted
  */
-export async function countedCosts(work, counters) {
+export async function countedCosts(work, counters, prepare = async () => undefined) {
+  await prepare();
   const { result: weighed, toServer, fromServer } = await counters.bytesOf(work);
+  await prepare();
   const { result: listed, sent, inScripts } = await counters.commandsOf(work);
   return {
     messages: each(sent, listed.count),

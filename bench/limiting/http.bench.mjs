@@ -1,9 +1,10 @@
 import { startingWith } from '../lib/compare.mjs';
+import { HttpLoad } from '../lib/http-load.mjs';
+import { HttpServer, httpSlice } from '../lib/http-server.mjs';
 import { countedCosts } from '../lib/operation-costs.mjs';
 import { judge, median } from '../lib/statistics.mjs';
-import { HttpLoad } from './http-load.mjs';
-import { HttpServer } from './http-server.mjs';
 
+const program = new URL('http-server-process.mjs', import.meta.url);
 const connections = 50;
 const sliceMs = 500;
 const manyKeys = 10_000;
@@ -18,7 +19,7 @@ const pairs = new Map([
 
 /** Requests to Nest on Fastify, in a process of its own: what a limit costs them. */
 export async function httpBench({ url, counters, rounds }) {
-  const server = await HttpServer.start(url);
+  const server = await HttpServer.start(program, url);
   const load = await HttpLoad.open(server.port, connections);
   try {
     const requests = requestsOf(load);
@@ -28,7 +29,7 @@ export async function httpBench({ url, counters, rounds }) {
     for (const name of names) await load.run(requests.get(name), { count: 5_000 });
     for (let round = 0; round < rounds; round += 1) {
       for (const name of startingWith(round, names)) {
-        slices[name].push(await slice(() => load.run(requests.get(name), { ms: sliceMs }), { server, counters }));
+        slices[name].push(await httpSlice(() => load.run(requests.get(name), { ms: sliceMs }), { server, counters }));
       }
     }
     const costs = {};
@@ -63,22 +64,6 @@ function requestsOf(load) {
     [byHandMany, of('/by-hand', manyKeys)],
     [oursMany, of('/limited', manyKeys)],
   ]);
-}
-
-async function slice(run, { server, counters }) {
-  const [appBefore, redisBefore, loadBefore] = [
-    await server.cpuMicros(),
-    await counters.cpuMicros(),
-    process.cpuUsage(),
-  ];
-  const { count, seconds } = await run();
-  const { user, system } = process.cpuUsage(loadBefore);
-  return {
-    perSecond: count / seconds,
-    loadCpuMicros: (user + system) / count,
-    appCpuMicros: ((await server.cpuMicros()) - appBefore) / count,
-    redisCpuMicros: ((await counters.cpuMicros()) - redisBefore) / count,
-  };
 }
 
 function rowOf(name, slices, toBare, costs) {

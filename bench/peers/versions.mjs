@@ -11,6 +11,10 @@ export const limiterVersions = {
   '@nest-lab/throttler-storage-redis': '1.2.0',
 };
 
+export const queueVersions = {
+  bullmq: '6.7.0',
+};
+
 /** What is there only because one of them asks for it. */
 const companions = {
   ioredis: '6.0.0',
@@ -19,4 +23,4 @@ const companions = {
   '@nestjs/core': '11.2.10',
 };
 
-export const peerVersions = { ...lockerVersions, ...limiterVersions, ...companions };
+export const peerVersions = { ...lockerVersions, ...limiterVersions, ...queueVersions, ...companions };

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { SetupError } from '../errors.mjs';
-import { matrix, olderIoredis, otherServers, sixNodeCluster } from '../matrix.mjs';
+import { matrix, nearTier, olderIoredis, otherServers, sixNodeCluster } from '../matrix.mjs';
 import { root, versionOf } from '../paths.mjs';
 import { SERVERS } from '../servers.mjs';
 
@@ -128,6 +128,16 @@ it('the Cluster has replicas, and only what is on a Cluster is asked for', async
   assert.equal(
     report[0],
     `libraries' suites for Clusters on six-node Cluster of Redis 7.0.15, ${current}: 7 passed, 0 failed, 1 skipped`,
+  );
+});
+
+it('the near tier is on, for the cache alone', async () => {
+  const { runs, report } = await run((request, say) => nearTier(request, say, theOnlyOne));
+  assert.ok(runs[0].asked.includes('--projects=@redstart/redis-cache') && !runs[0].asked.includes('e2e'));
+  assert.equal(runs[0].env.REDSTART_NEAR, 'on');
+  assert.equal(
+    report[0],
+    `the cache's suite with its near tier on Redis 7.0.15, ${current}: 7 passed, 0 failed, 1 skipped`,
   );
 });
 

@@ -3,12 +3,15 @@ import { join } from 'node:path';
 import { eventually } from '@redstart/redis-testing';
 import type { Redis } from 'ioredis';
 import { importedLibraries, install } from './support/application.js';
-import { libraries, packLibraries, readManifest } from './support/libraries.js';
+import { entryPoints, libraries, packLibraries, readManifest } from './support/libraries.js';
+import { run } from './support/run.js';
 import { ServedApplication } from './support/served-application.js';
 import { TemporaryFolder } from './support/temporary-folder.js';
 import { fixtures } from './support/workspace.js';
 
 const MANIFESTS = ['nest-12', 'nest-11-commonjs'];
+/** However busy the machine is. */
+const STARTED_WITHIN_MS = 60_000;
 
 // Installed before the tests are declared: what could not be installed for want of a registry is declared as skipped.
 const folder = await TemporaryFolder.create();
@@ -62,6 +65,28 @@ for (const { folder, title, versions, installed, compiled, unreachable } of appl
       expect(compiled).toEqual({ code: 0, stdout: '', stderr: '' });
     });
 
+    it('loads every entry point of every library, as an ES module and by require, without a word', async () => {
+      const entries = libraries.flatMap(({ name, exports }) => entryPoints(exports).map((entry) => join(name, entry)));
+      expect(entries).toEqual(expect.arrayContaining(['@redstart/redis-core', '@redstart/redis-streams/transport']));
+      const load = `
+        const { createRequire } = await import('node:module');
+        const require = createRequire(process.cwd() + '/');
+        for (const entry of ${JSON.stringify(entries)}) {
+          const [imported, required] = [await import(entry), require(entry)];
+          if (Object.keys(imported).length === 0 || imported !== required) throw new Error(entry);
+        }`;
+      const args = ['--input-type=module', '--eval', load];
+      const options = { cwd: folder, env: { PATH: process.env['PATH'] }, within: STARTED_WITHIN_MS };
+      expect(await run(process.execPath, args, options)).toEqual({ code: 0, stdout: '', stderr: '' });
+    });
+
+    it.each(libraries.flatMap(({ bin = {} }) => Object.keys(bin)))('has the command %s', async (command) => {
+      const options = { cwd: folder, env: { PATH: process.env['PATH'] }, within: STARTED_WITHIN_MS };
+      const { code, stdout, stderr } = await run(join(folder, 'node_modules/.bin', command), ['--help'], options);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      expect(stdout).toContain(`Usage: ${command}`);
+    });
+
     describe.each(['express', 'fastify'])('served by %s', (adapter) => {
       const started: ServedApplication[] = [];
       let app: ServedApplication;
@@ -78,6 +103,19 @@ for (const { folder, title, versions, installed, compiled, unreachable } of appl
         const second = await app.request('GET', 'airports/JFK');
         expect([first, second]).toMatchObject(Array(2).fill({ status: 200, body: { code: 'JFK', load: 1 } }));
         expect(await redis.exists('flights:cache:{airport:JFK}')).toBe(1);
+      });
+
+      it('caches the responses of a route until they are evicted', async () => {
+        const seen = async () => {
+          const { status, body, headers } = await app.request('GET', 'timetable');
+          return { status, body, cache: headers.get('cache-status'), type: headers.get('content-type') };
+        };
+        const type = 'application/json; charset=utf-8';
+        const loaded = { status: 200, body: { load: 1 }, type };
+        expect(await seen()).toEqual({ ...loaded, cache: 'redstart; fwd=uri-miss' });
+        expect(await seen()).toEqual({ ...loaded, cache: 'redstart; hit' });
+        expect(await app.request('POST', 'timetable')).toMatchObject({ status: 201, body: { changed: true } });
+        expect(await seen()).toMatchObject({ body: { load: 2 }, cache: 'redstart; fwd=uri-miss' });
       });
 
       it('holds a lock during a method, with a rising fencing token', async () => {

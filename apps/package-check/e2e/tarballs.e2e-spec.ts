@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { type Analysis, checkPackage, createPackageFromTarballData, type Package } from '@arethetypeswrong/core';
 import { type Message, publint } from 'publint';
 import { formatMessage } from 'publint/utils';
-import { libraries, type Manifest, packLibraries } from './support/libraries.js';
+import { entryPoints, libraries, type Manifest, packLibraries } from './support/libraries.js';
 import { TemporaryFolder } from './support/temporary-folder.js';
 
 /** Resolves to the sources, which are not in the tarball: it is for the specs and the editor of this workspace alone. */
@@ -44,7 +44,16 @@ describe.each(libraries)('the tarball of $name', ({ name }) => {
         ? [target]
         : Object.entries(target).flatMap(([condition, file]) => (condition === OWN_CONDITION ? [] : [file])),
     );
+    targets.push(...Object.values(manifest.bin ?? {}));
     expect(targets.map((target) => target.replace('./', '')).filter((target) => !files.includes(target))).toEqual([]);
+  });
+
+  it('has commands that the shell hands to Node', () => {
+    const root = `/node_modules/${name}/`;
+    const firstLines = Object.values(manifest.bin ?? {}).map(
+      (file) => unpacked.readFile(root + file.replace('./', '')).split('\n')[0],
+    );
+    expect(firstLines.filter((line) => line !== '#!/usr/bin/env node')).toEqual([]);
   });
 
   it('runs nothing when it is installed, and depends on the siblings that were packed with it', () => {
@@ -65,7 +74,7 @@ describe.each(libraries)('the tarball of $name', ({ name }) => {
     const analysis = await checkPackage(unpacked);
     if (analysis.types === false) throw new Error('The package has no types.');
     // A `require` gets the ES module, which Node does from 20.19 and TypeScript knows of NodeNext. It is all that is to be said.
-    const expected = entryPoints(manifest).map((entrypoint) => ({
+    const expected = entryPoints(manifest.exports).map((entrypoint) => ({
       kind: 'CJSResolvesToESM',
       entrypoint,
       resolutionKind: 'node16-cjs',
@@ -74,8 +83,6 @@ describe.each(libraries)('the tarball of $name', ({ name }) => {
     expect(typesOf(analysis, name).filter((file) => !file.startsWith('dist/'))).toEqual([]);
   });
 });
-
-const entryPoints = ({ exports }: Manifest) => Object.keys(exports).filter((entry) => entry !== './package.json');
 
 /** The declarations that each kind of resolution finds for each entry point. */
 function typesOf({ entrypoints }: Analysis, name: string): string[] {

@@ -39,7 +39,10 @@ describe('the quick start of the README', () => {
     await eventually(
       async () => {
         await (await greet('warm')).text();
-        expect(await redis.ask((client) => client.keys('hello:*'))).toHaveLength(2); // what is cached, and what is counted
+        // What is cached (the keys of values end with a brace), and what is counted.
+        for (const pattern of ['hello:cache:*}', 'hello:ratelimit:*']) {
+          expect(await redis.ask((client) => client.keys(pattern))).toHaveLength(1);
+        }
       },
       { within: 30_000, every: 3_000 },
     ).catch(async (error: unknown) => {
@@ -67,10 +70,13 @@ describe('the quick start of the README', () => {
     expect(first).toMatch(/^Hello, Amelia! \(composed at \d{4}-\d\d-\d\dT[\d:.]+Z\)$/);
     expect(await (await greet('Amelia')).text()).toBe(first);
     expect(await (await greet('Bessie')).text()).toMatch(/^Hello, Bessie! /);
-    expect((await redis.ask((client) => client.keys('hello:cache:*'))).toSorted()).toEqual([
-      'hello:cache:{greeting:Amelia}',
-      'hello:cache:{greeting:Bessie}',
-    ]);
+    // What has been composed is stored behind the answer.
+    await eventually(async () => {
+      expect((await redis.ask((client) => client.keys('hello:cache:*}'))).toSorted()).toEqual([
+        'hello:cache:{greeting:Amelia}',
+        'hello:cache:{greeting:Bessie}',
+      ]);
+    });
     expect(await redis.ask((client) => client.pttl('hello:cache:{greeting:Amelia}'))).toBeGreaterThan(0);
   });
 
@@ -78,9 +84,17 @@ describe('the quick start of the README', () => {
     const { running, greet } = await start();
     await using _running = running;
 
-    const answers = await Promise.all(Array.from({ length: 8 }, () => greet('Amelia')));
+    // On a machine that stalls the process itself counts what Redis is too slow for: then once more, when nobody remembers a call.
+    const answers = await eventually(
+      async () => {
+        await redis.flush();
+        const eight = await Promise.all(Array.from({ length: 8 }, () => greet('Amelia')));
+        expect(eight.map(({ status }) => status).toSorted()).toEqual([200, 200, 200, 200, 200, 429, 429, 429]);
+        return eight;
+      },
+      { within: 90_000, every: 21_000 },
+    );
 
-    expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 200, 200, 200, 200, 429, 429, 429]);
     const denied = answers.find(({ status }) => status === 429);
     expect(Number(denied?.headers.get('retry-after'))).toBeGreaterThan(0);
     expect(Number(denied?.headers.get('retry-after'))).toBeLessThanOrEqual(20);

@@ -4,10 +4,14 @@ import { codeBlocks, workspace } from './support/markdown.js';
 import { ScratchApp } from './support/scratch-app.js';
 import { asFile, readmes } from './support/surroundings.js';
 
-const paths = ['README.md', ...readdirSync(join(workspace, 'libs')).map((name) => `libs/${name}/README.md`)];
+const paths = [
+  'README.md',
+  ...readdirSync(join(workspace, 'libs')).map((name) => `libs/${name}/README.md`),
+  ...readdirSync(join(workspace, 'docs')).map((name) => `docs/${name}`),
+];
 const typescriptOf = (path: string) => codeBlocks(path).filter(({ language }) => language === 'ts');
 
-/** The blocks of a README as files, by names that lead back to them. */
+/** The blocks of a page as files, by names that lead back to them. */
 function filesOf(path: string, change = (code: string) => code): Record<string, string> {
   const { imports = '', blocks = [] } = readmes[path] ?? {};
   const files = typescriptOf(path).flatMap(({ code, line }, index) => {
@@ -17,7 +21,7 @@ function filesOf(path: string, change = (code: string) => code): Record<string, 
   return Object.fromEntries(files) as Record<string, string>;
 }
 
-describe('the TypeScript of the READMEs', () => {
+describe('the TypeScript of the READMEs and the docs', () => {
   it.each(paths)('has surroundings for every block: %s', (path) => {
     expect(readmes[path]?.blocks).toHaveLength(typescriptOf(path).length);
   });

@@ -2,6 +2,7 @@ import { RedisServer } from '@redstart/redis-testing';
 import { databaseFolder } from '../test/support/database-folder.js';
 import { serveEmbedded, startApi } from './support/processes.js';
 import { eventually } from '../test/support/eventually.js';
+import { HttpClient } from '../test/support/http-client.js';
 
 interface Flight {
   id: number;
@@ -18,7 +19,7 @@ const post = (url: string, body: object) =>
 
 /** As SECURITY.md recommends. */
 const restricted = [
-  ...['resetkeys', '~flights:*', 'resetchannels', '&flights:*'],
+  ...['resetkeys', '~flights:*', 'resetchannels', '&flights:*', '&__redis__:invalidate'],
   ...['+@all', '-@dangerous', '-@admin', '+info', '+command', '+cluster|slots'],
 ];
 
@@ -41,7 +42,10 @@ describe('booking a flight', () => {
     expect(await json<{ code: string }[]>(found)).toContainEqual(expect.objectContaining({ code: 'DTW' }));
     await search();
     await search();
-    expect(await stored('flights:cache:*detroit*')).toHaveLength(1);
+    // What has been loaded is stored behind the answer.
+    await eventually(async () => {
+      expect(await stored('flights:cache:*detroit*')).toHaveLength(1);
+    });
     // The fourth, unless the machine was so busy that one of them was counted by the process itself.
     let denied = await search();
     for (let more = 0; more < 3 && denied.status === 200; more += 1) denied = await search();
@@ -54,12 +58,16 @@ describe('booking a flight', () => {
 
     // Book: one of two gets the seat, and its ticket follows by the stream.
     const book = () =>
-      post(`${address}/bookings`, { flightId: flight.id, seat: '12a', passenger: { name: 'Amelia Earhart' } });
+      new HttpClient(address).bookPatiently({
+        flightId: flight.id,
+        seat: '12a',
+        passenger: { name: 'Amelia Earhart' },
+      });
     const answers = await Promise.all([book(), book()]);
     expect(answers.map(({ status }) => status).toSorted()).toEqual([201, 409]);
     const refused = answers.find(({ status }) => status === 409);
     expect(refused?.headers.get('content-type')).toMatch(/^application\/problem\+json/);
-    const booked = await json<Booking>(answers.find(({ status }) => status === 201) ?? Response.error());
+    const booked = answers.find(({ status }) => status === 201)?.body as Booking;
     expect(booked).toMatchObject({ seat: '12A', ticket: null });
     await eventually(
       async () => {
@@ -70,13 +78,17 @@ describe('booking a flight', () => {
     );
     expect(await stored('flights:stream:{bookings}')).toHaveLength(1);
     expect((await book()).status).toBe(409);
-    const availability = await json<object>(await fetch(`${address}/flights/${flight.id}/availability`));
-    expect(availability).toMatchObject({ free: 179, taken: 1 });
-    expect(await stored(`flights:availability:{${flight.id}}*`)).toHaveLength(2); // With its fence.
-
-    expect(await json<object>(await fetch(`${address}/health`))).toMatchObject({
-      status: 'ok',
-      details: { database: { status: 'up' }, redis: { status: 'up' } },
+    // At once, on a machine that does not stall.
+    await eventually(async () => {
+      const availability = await json<object>(await fetch(`${address}/flights/${flight.id}/availability`));
+      expect(availability).toMatchObject({ free: 179, taken: 1 });
+      expect(await stored(`flights:availability:{${flight.id}}*`)).toHaveLength(2); // With its fence.
+    });
+    await eventually(async () => {
+      expect(await json<object>(await fetch(`${address}/health`))).toMatchObject({
+        status: 'ok',
+        details: { database: { status: 'up' }, redis: { status: 'up' } },
+      });
     });
 
     // None of it has asked for more than it may.

@@ -1,5 +1,6 @@
 import { RedisServer } from '@redstart/redis-testing';
 import { databaseFolder } from '../test/support/database-folder.js';
+import { HttpClient } from '../test/support/http-client.js';
 import { BuiltProcess, occupyPort, serveEmbedded, startApi } from './support/processes.js';
 
 let folder: Awaited<ReturnType<typeof databaseFolder>>;
@@ -25,17 +26,12 @@ describe('two processes of the API on one database', () => {
     await using _one = one.api;
     await using _two = two.api;
     const book = (address: string) =>
-      fetch(`${address}/bookings`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ flightId: 1, seat: '12A', passenger: { name: 'Amelia Earhart' } }),
-      });
+      new HttpClient(address).bookPatiently({ flightId: 1, seat: '12A', passenger: { name: 'Amelia Earhart' } });
 
     const answers = await Promise.all([book(one.address), book(two.address)]);
 
     expect(answers.map(({ status }) => status).toSorted()).toEqual([201, 409]);
-    const created = answers.find(({ status }) => status === 201);
-    const { id } = (await created?.json()) as { id: string };
+    const { id } = answers.find(({ status }) => status === 201)?.body as { id: string };
     for (const { address } of [one, two]) {
       expect((await fetch(`${address}/bookings/${id}`)).status).toBe(200);
     }

@@ -6,6 +6,7 @@ import { AppConfig } from '../src/config/app-config.js';
 import { Database } from '../src/database/database.js';
 import { eventually } from './support/eventually.js';
 import { type FaultyProxy, startFaultyProxy } from './support/faulty-proxy.js';
+import { giveTime } from './support/give-time.js';
 import { HttpClient } from './support/http-client.js';
 import { type PreparedDatabase, prepareDatabase } from './support/prepared-database.js';
 
@@ -46,12 +47,16 @@ describe('when the database goes away', () => {
     ];
     const read = () => Promise.all(cached.map(async (path) => (await client.get(path)).body));
     const before = await read();
-    // What has been loaded is stored behind the answer.
+    // What has been loaded is stored behind the answer, or not when Redis is slow: then with the next one. The keys of values end with a brace.
     await eventually(async () => {
-      expect(await redis.ask((server) => server.keys('flights:cache:*'))).toHaveLength(cached.length);
+      await read();
+      expect(await redis.ask((server) => server.keys('flights:cache:*}'))).toHaveLength(cached.length);
     });
     proxy.cut();
-    expect(await read()).toEqual(before);
+    // A command that takes too long is a miss: on a machine that stalls, if at all.
+    await eventually(async () => {
+      expect(await read()).toEqual(before);
+    });
     for (const other of [
       '/airports/LAX',
       '/airports?search=san&limit=3',
@@ -90,6 +95,7 @@ describe('when the database goes away', () => {
   });
 
   it('a request waits no longer than 5 s for a database that hangs, and is answered also when the process is told to stop meanwhile', async () => {
+    using _time = giveTime(app); // It is the database that makes it wait.
     await client.get('/flights/1');
     proxy.hang();
     const startedAt = performance.now();
@@ -102,7 +108,7 @@ describe('when the database goes away', () => {
     const waitedMs = performance.now() - startedAt;
     expect(waitedMs).toBeGreaterThan(4_500);
     // Once, and not a second time for the ROLLBACK.
-    expect(waitedMs).toBeLessThan(8_000);
+    expect(waitedMs).toBeLessThan(9_500);
     proxy.cut();
     await closing;
   });

@@ -2,7 +2,7 @@ import { jest } from '@jest/globals';
 import { Logger } from '@nestjs/common';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { RedisUnavailableError } from '@redstart/redis-core';
-import { getStreamToken, type StreamProducer } from '@redstart/redis-streams';
+import { getOutboxRelayToken, getStreamToken, OutboxRelay, type StreamProducer } from '@redstart/redis-streams';
 import { RedisServer } from '@redstart/redis-testing';
 import { sql } from 'kysely';
 import { createApp } from '../src/app.js';
@@ -11,11 +11,12 @@ import { AppConfig } from '../src/config/app-config.js';
 import { DatabaseTimeoutError } from '../src/database/database.errors.js';
 import { Database } from '../src/database/database.js';
 import { migrateToLatest } from '../src/database/migrate.js';
-import { OutboxRelay } from '../src/outbox/outbox-relay.js';
+import { BookingOutbox } from '../src/outbox/booking-outbox.js';
 import { OutboxRepository } from '../src/outbox/outbox.repository.js';
 import { TicketsRepository } from '../src/tickets/tickets.repository.js';
 import { eventually } from './support/eventually.js';
 import { insertFlights } from './support/few-flights.js';
+import { giveTime } from './support/give-time.js';
 import { HttpClient } from './support/http-client.js';
 import { type StartedDatabase, startEmbedded } from './support/prepared-database.js';
 
@@ -57,13 +58,14 @@ async function start(environment: NodeJS.ProcessEnv): Promise<{ app: NestExpress
   const app = await createApp(
     AppConfig.from({ DATABASE_URL: postgres.url, REDIS_URL: redis.url, DATABASE_POOL_SIZE: '4', ...environment }),
   );
+  giveTime(app); // No spec is about a slow Redis.
   await app.listen(0, '127.0.0.1');
   running.push(app);
   return { app, client: new HttpClient(await app.getUrl()) };
 }
 
 const bookSeat = (client: HttpClient, seat: string) =>
-  client.book({ flightId: FLIGHT, seat, passenger: { name: 'Amelia Earhart' } });
+  client.bookPatiently({ flightId: FLIGHT, seat, passenger: { name: 'Amelia Earhart' } });
 
 /** Bookings that were committed by a process that could not tell its relay any more, on the seats 1A, 1B … */
 const bookUntold = (count: number) =>
@@ -86,7 +88,7 @@ const messages = async () => {
   const entries = await redis.ask((client) => client.xrange(STREAM, '-', '+'));
   return entries.map(([, fields]) => ({ type: fields[fields.indexOf('t') + 1], id: fields[fields.indexOf('i') + 1] }));
 };
-const relayOf = (app: NestExpressApplication) => app.get(OutboxRelay);
+const relayOf = (app: NestExpressApplication) => app.get<OutboxRelay>(getOutboxRelayToken(bookingEvents));
 /** Holds every call of a method back until it is released. */
 function hold<Subject extends object>(subject: Subject, method: keyof Subject & string) {
   let release: () => void = () => undefined;
@@ -251,7 +253,11 @@ describe('the relay', () => {
     const { app } = await start(RARELY);
     await bookUntold(179);
     const rows = await outboxRows();
-    expect(await relayOf(app).pass()).toBe(179);
+    // A pass ends where Redis takes too long: on a machine that stalls, if at all.
+    await eventually(async () => {
+      await relayOf(app).pass();
+      expect(await messages()).toHaveLength(179);
+    });
     expect((await messages()).map(({ id }) => id)).toEqual(rows.map(({ id }) => id));
     await eventually(async () => {
       expect(await countTickets()).toBe(179);
@@ -310,7 +316,7 @@ describe('the relay', () => {
 
     await sql`update outbox set due_at = now()`.execute(database);
     expect(await relayOf(app).pass()).toBe(1);
-    expect(relayOf(app).counts).toEqual({ published: 2, repeated: 1 });
+    expect(app.get(BookingOutbox).counts).toEqual({ published: 2, repeated: 1 });
     issuing.release();
     await eventually(async () => {
       expect(await countTickets()).toBe(1);

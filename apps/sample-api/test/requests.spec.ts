@@ -5,6 +5,7 @@ import { RedisServer } from '@redstart/redis-testing';
 import { createApp } from '../src/app.js';
 import { AppConfig } from '../src/config/app-config.js';
 import { eventually } from './support/eventually.js';
+import { giveTime } from './support/give-time.js';
 import { fillIn, parseHttpFile, type WrittenRequest } from './support/http-file.js';
 import { type PreparedDatabase, prepareDatabase } from './support/prepared-database.js';
 
@@ -18,6 +19,7 @@ let app: INestApplication;
 beforeAll(async () => {
   [prepared, redis] = await Promise.all([prepareDatabase(), RedisServer.start()]);
   app = await createApp(AppConfig.from({ DATABASE_URL: prepared.url, REDIS_URL: redis.url }));
+  giveTime(app);
   await app.listen(0, '127.0.0.1');
   variables.set('host', await app.getUrl());
 });

@@ -9,6 +9,10 @@ import {
 } from '@redstart/redis-core';
 import { Redis } from 'ioredis';
 import { CacheService, RedisCacheModule, type CacheModuleOptions } from '../src/index.js';
+import { gate } from './gate.js';
+import { heardElsewhere, withNearTier } from './near-barrier.js';
+
+export { gate, type Gate } from './gate.js';
 
 export type Connection = Omit<RedisModuleOptions, 'namespace'>;
 
@@ -25,8 +29,15 @@ export function nowhere(): Connection {
   return { client, startup: 'lazy' };
 }
 
-/** Budgets and leases that no machine is too slow for. A spec that is about them has its own. */
-const patient = { budget: '10s', lease: '60s' } as const satisfies CacheModuleOptions;
+/**
+ * Budgets and leases that no machine is too slow for. A spec that is about them has its own. The near tier has specs of its own, too: what the others say of
+ * commands and of Redis is said without it. `REDSTART_NEAR=on` turns it on for all that do not choose.
+ */
+const patient = {
+  budget: '10s',
+  lease: '60s',
+  near: withNearTier ? { maxLag: '1m' } : false,
+} as const satisfies CacheModuleOptions;
 
 export async function startCache(
   connection: Connection,
@@ -42,21 +53,9 @@ export async function startCache(
     ...metadata,
   }).compile();
   const context = await module.init();
-  return { context, cache: context.get(CacheService), [Symbol.asyncDispose]: () => context.close() };
-}
-
-/** A promise and the functions that settle it. */
-export interface Gate<T> {
-  readonly opened: Promise<T>;
-  open(value: T): void;
-}
-
-export function gate<T = void>(): Gate<T> {
-  let open: (value: T) => void = () => undefined;
-  const opened = new Promise<T>((resolve) => {
-    open = resolve;
-  });
-  return { opened, open };
+  const { client } = context.get<RedisConnection>(getRedisConnectionToken());
+  const cache = heardElsewhere(context.get(CacheService), client);
+  return { context, cache, [Symbol.asyncDispose]: () => context.close() };
 }
 
 /** A stopwatch that stands still while this process does, as on a machine that stalls: a budget can be told from it all the same. */
@@ -88,10 +87,10 @@ export interface HeldCalls extends Disposable {
 }
 
 /**
- * Holds the calls of one operation of an application until they are released: its requests before they are sent, or the replies that have
+ * Holds the calls of one operation (or several) of an application until they are released: its requests before they are sent, or the replies that have
  * arrived. What happens meanwhile happens in between for certain.
  */
-export function hold({ context }: CacheApp, what: 'requests' | 'replies', operation: string): HeldCalls {
+export function hold({ context }: CacheApp, what: 'requests' | 'replies', ...operations: string[]): HeldCalls {
   const connection = context.get<RedisConnection>(getRedisConnectionToken());
   const send = connection.call.bind(connection);
   const released = gate();
@@ -102,7 +101,7 @@ export function hold({ context }: CacheApp, what: 'requests' | 'replies', operat
     await released.opened;
   };
   const spy = jest.spyOn(connection, 'call').mockImplementation(async (call, ...rest) => {
-    if (call.operation !== operation) return send(call, ...rest);
+    if (!operations.includes(call.operation)) return send(call, ...rest);
     if (what === 'requests') await halt();
     const reply = await send(call, ...rest);
     if (what === 'replies') await halt();
@@ -123,4 +122,14 @@ export function hold({ context }: CacheApp, what: 'requests' | 'replies', operat
     release,
     [Symbol.dispose]: release,
   };
+}
+
+/** The operations of all calls to Redis that an application makes until some work is done. */
+export async function callsOf({ context }: CacheApp, work: () => Promise<unknown>): Promise<string[]> {
+  const connection = context.get<RedisConnection>(getRedisConnectionToken());
+  const spy = jest.spyOn(connection, 'call');
+  await work();
+  const operations = spy.mock.calls.map(([{ operation }]) => operation);
+  spy.mockRestore();
+  return operations;
 }

@@ -1,10 +1,14 @@
 import { inspect, isDeepStrictEqual } from 'node:util';
 import { Readable } from 'node:stream';
+import { serialize } from 'node:v8';
 import { InvalidKeyError } from '@redstart/redis-core';
 import fc from 'fast-check';
 import { argumentsKey } from '../src/decorators/arguments-key.js';
 
 const key = (...args: unknown[]) => argumentsKey('Flights.search', args);
+/** Node may take two invalid dates for different ones; their bytes are the same. */
+const isSame = (left: unknown, right: unknown) =>
+  isDeepStrictEqual(left, right) || serialize(left).equals(serialize(right));
 
 describe('the key of arguments', () => {
   const different: unknown[][] = [
@@ -77,9 +81,9 @@ describe('the key of arguments', () => {
       fc.property(data, data, (left, right) => {
         expect(key(structuredClone(left))).toBe(key(left));
         // Sets and maps are equal in any order for Node, but not for us: that costs a load, never a mix-up.
-        if (!isDeepStrictEqual(left, right)) expect(key(left)).not.toBe(key(right));
+        if (!isSame(left, right)) expect(key(left)).not.toBe(key(right));
       }),
-      { numRuns: 500 },
+      { numRuns: 500, examples: [[[new Date(NaN)], [new Date(NaN)]]] },
     );
   });
 

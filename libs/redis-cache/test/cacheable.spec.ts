@@ -7,16 +7,26 @@ import {
   Param,
   Query,
   Req,
+  Module,
   Scope,
   SetMetadata,
+  StreamableFile,
   UseGuards,
   type INestApplication,
   type ModuleMetadata,
 } from '@nestjs/common';
 import { REQUEST } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
-import { InvalidKeyError, OptionsError, RedisModule, UnboundMethodError } from '@redstart/redis-core';
+import {
+  InvalidKeyError,
+  MethodResultError,
+  OptionsError,
+  RedisModule,
+  UnboundMethodError,
+} from '@redstart/redis-core';
 import { cluster, describeOn, eventually, standalone } from '@redstart/redis-testing';
+import type { StandardSchemaV1 } from '@standard-schema/spec';
+import { Readable } from 'node:stream';
 import { firstValueFrom, from, Observable, Subject } from 'rxjs';
 import { Cacheable, CacheService, getCacheToken, provideNoopCache, RedisCacheModule } from '../src/index.js';
 import { nowhere, startCache, type Connection } from './app.js';
@@ -202,6 +212,103 @@ describeOn(standalone, cluster)('@Cacheable', (redis) => {
     );
   });
 
+  it('passes the options of a load on: null, stale values, schema', async () => {
+    const texts: StandardSchemaV1<unknown, string> = {
+      '~standard': {
+        version: 1,
+        vendor: 'test',
+        validate: (value) =>
+          typeof value === 'string' ? { value: `${value}!` } : { issues: [{ message: 'no text' }] },
+      },
+    };
+    @Injectable()
+    class Loads {
+      calls = 0;
+      failing = false;
+
+      @Cacheable({ key: 'null', nullTtl: false })
+      async none(): Promise<null> {
+        this.calls += 1;
+        return Promise.resolve(null);
+      }
+
+      @Cacheable({ key: 'source', ttl: '1h', staleIfError: '1h' })
+      async source(): Promise<string> {
+        this.calls += 1;
+        return this.failing ? Promise.reject(new Error('down')) : Promise.resolve('good');
+      }
+
+      @Cacheable({ key: 'early', ttl: '1h', staleWhileRevalidate: '1h' })
+      async early(): Promise<number> {
+        return Promise.resolve(++this.calls);
+      }
+
+      @Cacheable({ key: 'checked', schema: texts })
+      async checked(): Promise<string> {
+        this.calls += 1;
+        return Promise.resolve('loaded');
+      }
+    }
+    await using app = await startCache(redis.connection, {}, { providers: [Loads] });
+    const loads = app.context.get(Loads);
+    await loads.none();
+    await loads.none();
+    expect(loads.calls).toBe(2);
+
+    await loads.source();
+    await app.cache.markStale('source');
+    loads.failing = true;
+    expect(await loads.source()).toBe('good');
+    expect(app.cache.stats().staleOnError).toBe(1);
+
+    loads.calls = 0;
+    await loads.early();
+    await app.cache.markStale('early');
+    expect(await loads.early()).toBe(1);
+    await eventually(async () => (await loads.early()) === 2);
+
+    loads.calls = 0;
+    await app.cache.set('checked', 5);
+    expect(await loads.checked()).toBe('loaded');
+    expect(await loads.checked()).toBe('loaded!');
+    expect(loads.calls).toBe(1);
+  });
+
+  it('refuses streams and async iterables, and lets go of what they read from', async () => {
+    const opened: Readable[] = [];
+    const open = () => {
+      const stream = Readable.from(['a', 'b']);
+      opened.push(stream);
+      return stream;
+    };
+    @Injectable()
+    class Files {
+      @Cacheable({ key: 'file' })
+      async file(): Promise<unknown> {
+        return Promise.resolve(open());
+      }
+
+      @Cacheable({ key: 'download' })
+      async download(): Promise<unknown> {
+        return Promise.resolve(new StreamableFile(open()));
+      }
+
+      @Cacheable({ key: 'web' })
+      async web(): Promise<unknown> {
+        return Promise.resolve(Readable.toWeb(open()));
+      }
+    }
+    await using app = await startCache(redis.connection, {}, { providers: [Files] });
+    const files = app.context.get(Files);
+    for (const method of ['file', 'download', 'web'] as const) {
+      await expect(files[method]()).rejects.toThrow(MethodResultError);
+      await expect(files[method]()).rejects.toThrow(/Files\.\w+ is decorated with @Cacheable, but returned a stream/);
+    }
+    await eventually(() => opened.length === 6 && opened.every(({ destroyed }) => destroyed));
+    expect(app.cache.stats().loads).toBe(6);
+    expect(await app.cache.getMany(['file', 'download', 'web'])).toEqual([undefined, undefined, undefined]);
+  });
+
   it('binds to a cache by its name', async () => {
     @Injectable()
     class Sessions {
@@ -325,11 +432,50 @@ describe('boot', () => {
     await expect(boot({ providers: [named(), named()] })).rejects.toThrow(/two classes called Rates/);
   });
 
+  it('refuses a class whose instances may differ, and would share their entries', async () => {
+    @Injectable()
+    class Users {
+      @Cacheable()
+      async find(id: number): Promise<number> {
+        return Promise.resolve(id);
+      }
+    }
+    @Injectable()
+    class Guests {
+      @Cacheable({ key: (id: number) => ['guest', id] })
+      async find(id: number): Promise<number> {
+        return Promise.resolve(id);
+      }
+    }
+    @Module({})
+    class Tenants {}
+    const of = (tenant: string) => ({
+      module: Tenants,
+      providers: [Users, Guests, { provide: 'tenant', useValue: tenant }],
+    });
+    const twice = boot({ imports: [of('a'), of('b')] });
+    await expect(twice).rejects.toThrow(/@Cacheable on Users\.find.*Users is provided twice/);
+    await expect(boot({ providers: [Users, { provide: 'users', useClass: Users }] })).rejects.toThrow(/provided twice/);
+    const one = of('a');
+    await expect(boot({ imports: [one, one] })).resolves.toBeUndefined();
+    const providers = [
+      Users,
+      { provide: 'users', useExisting: Users },
+      Guests,
+      { provide: 'guests', useClass: Guests },
+    ];
+    await expect(boot({ providers })).resolves.toBeUndefined();
+    Injectable({ scope: Scope.TRANSIENT })(Users);
+    await expect(boot({ providers: [Users] })).rejects.toThrow(/Users is transient/);
+  });
+
   it('refuses wrong options where they are written', () => {
     // What a caller without types may write.
     const decorate = (options: object) => () => Cacheable(options);
     expect(decorate({ ttl: 'soon' })).toThrow(OptionsError);
     expect(decorate({ tll: 5 })).toThrow(/not an option/);
+    expect(decorate({ sliding: 'x' })).toThrow(/@Cacheable\.sliding: got "x"/);
+    expect(decorate({ schema: 5 })).toThrow(/@Cacheable\.schema: got a value of type number/);
   });
 
   it('lets methods just run with provideNoopCache', async () => {

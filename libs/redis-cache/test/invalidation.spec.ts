@@ -1,5 +1,5 @@
 import { jest } from '@jest/globals';
-import { cluster, describeOn, eventually, standalone } from '@redstart/redis-testing';
+import { cluster, describeOn, eventually, sentinel, standalone } from '@redstart/redis-testing';
 import type { CacheService } from '../src/index.js';
 import { gate, startCache, type CacheApp } from './app.js';
 
@@ -19,7 +19,11 @@ async function loadingOld(cache: CacheService) {
   return { source, load, loads, first, finish: done.open };
 }
 
-describeOn(standalone, cluster)('invalidation during a load', (redis) => {
+describeOn(
+  standalone,
+  cluster,
+  sentinel,
+)('invalidation during a load', (redis) => {
   let here: CacheApp;
   let elsewhere: CacheApp;
   beforeEach(async () => {
@@ -124,35 +128,5 @@ describeOn(standalone, cluster)('invalidation during a load', (redis) => {
     done.open();
     expect(await Promise.all([second, third])).toEqual(['new', 'new']);
     expect(loads).toEqual(['old', 'new']);
-  });
-
-  it.each([
-    ['first', (): [CacheApp, CacheApp] => [here, elsewhere]],
-    ['last', (): [CacheApp, CacheApp] => [elsewhere, here]],
-  ] as const)(
-    'of loads in two processes stores the one that ends first, if it began %s, and tells the other',
-    async (_, order) => {
-      const loading = new Map<CacheApp, Awaited<ReturnType<typeof loadingOld>>>();
-      for (const app of [here, elsewhere]) loading.set(app, await loadingOld(app.cache));
-      for (const app of order()) {
-        loading.get(app)?.finish();
-        expect(await loading.get(app)?.first).toBe('old');
-      }
-      const [winner, loser] = order();
-      expect(winner.cache.stats()).toMatchObject({ stores: 1, staleLoads: 0 });
-      expect(loser.cache.stats()).toMatchObject({ stores: 0, staleLoads: 1 });
-      expect(await loser.cache.get('flight')).toBe('old');
-    },
-  );
-
-  it('goes on storing when the process that opened the lease is gone', async () => {
-    const one = await loadingOld(here.cache);
-    const two = await loadingOld(elsewhere.cache);
-    await here[Symbol.asyncDispose]();
-    two.finish();
-    await two.first;
-    expect(await elsewhere.cache.get('flight')).toBe('old');
-    one.finish();
-    expect(await one.first).toBe('old');
   });
 });

@@ -19,10 +19,13 @@ describeOn(standalone)('the order of the calls of one process', (redis) => {
     const app = await startCache({ url: proxy.url }, { budget });
     await app.cache.set('z', 'before');
     await redis.client().script('FLUSH');
-    proxy.commands.clear();
-    const fault = proxy.blackhole();
+    const requests = hold(app, 'requests', 'cache.set');
     const set = app.cache.set('z', 'old');
     set.catch(() => undefined); // looked at later
+    await eventually(() => requests.count === 1); // it knows its versions, and is about to be sent
+    proxy.commands.clear();
+    const fault = proxy.blackhole();
+    requests.release();
     await eventually(() => fault.injected > 0);
     return { app, cache: app.cache, fault, set };
   }
@@ -69,6 +72,7 @@ describeOn(standalone)('the order of the calls of one process', (redis) => {
     await using app = await startCache({ url: proxy.url }, { budget: 5_000 });
     const { cache } = app;
     await cache.set('z', 'before');
+    proxy.commands.clear();
     using replies = hold(app, 'replies', 'cache.delete');
     const deletions = [cache.delete('z'), cache.delete('z'), cache.delete('y', 'x')];
     await eventually(() => replies.count === 4); // none waits for another's reply
@@ -83,6 +87,7 @@ describeOn(standalone)('the order of the calls of one process', (redis) => {
     using replies = hold(app, 'replies', 'cache.set');
     fault.stop();
     await set; // was called before
+    proxy.commands.clear();
     const held = cache.set('z', 'held');
     await eventually(() => replies.count === 1);
     const both = cache.delete('z', 'y');
@@ -96,7 +101,7 @@ describeOn(standalone)('the order of the calls of one process', (redis) => {
 
   it('waits for an earlier set within the budget, and sends the deletion all the same', async () => {
     jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => undefined);
-    const budget = 1_500;
+    const budget = 3_000;
     const { app, cache, fault, set } = await forgottenSet(budget);
     await using _ = app;
     using waited = ownTime();

@@ -58,7 +58,7 @@ describeOn(standalone)('outage', (redis) => {
     done.open();
     await Promise.all(calls);
     expect(load).toHaveBeenCalledTimes(1);
-    expect(fault.injected).toBeGreaterThan(0);
+    await eventually(() => fault.injected > 0); // the proxy is in this process, and may be behind its timers
   });
 
   it('returns the value when Redis goes away during the load', async () => {
@@ -67,11 +67,13 @@ describeOn(standalone)('outage', (redis) => {
     await using app = await startCache({ url: proxy.url }, { budget: roomy });
     const faults: FaultHandle[] = [];
     using waited = ownTime();
+    let before = 0;
     const value = await app.cache.getOrSet('a', () => {
       faults.push(proxy.blackhole());
+      before = waited.ms;
       return 'loaded';
     });
-    expect(waited.ms).toBeLessThan(roomy + slack);
+    expect(waited.ms - before).toBeLessThan(roomy + slack);
     expect(value).toBe('loaded');
     expect(app.cache.stats()).toMatchObject({ loads: 1, errors: 1, stores: 0 });
     expect(faults[0]?.injected).toBeGreaterThan(0); // the store was on its way
@@ -80,9 +82,12 @@ describeOn(standalone)('outage', (redis) => {
 
   it('spends one budget on all commands of a call', async () => {
     await using app = await startCache({ url: proxy.url }, { budget });
+    await using patient = await startCache(redis.connection);
+    await patient.cache.set('b', 1); // makes the version of the cache
     using slow = proxy.latency(0.7 * budget); // enough for one command, and not for two
     expect(await app.cache.getOrSet('a', () => 'loaded')).toBe('loaded');
-    expect(app.cache.stats()).toMatchObject({ loads: 1, errors: 1, stores: 0 });
+    expect(app.cache.stats()).toMatchObject({ loads: 1, stores: 0 });
+    expect(app.cache.stats().errors).toBeGreaterThan(0); // one, unless even the first one took too long
     expect(await redis.client().exists('shop:cache:{a}')).toBe(0);
     await eventually(() => slow.injected > 0);
   });
@@ -107,10 +112,10 @@ describeOn(standalone)('outage', (redis) => {
           await cache.getOrSet('b', () => 'back');
           expect(await cache.get('b')).toBe('back');
         },
-        { within: 15_000 },
+        { within: 45_000 },
       );
     },
-    40_000,
+    90_000,
   );
 
   it.each([
@@ -132,13 +137,13 @@ describeOn(standalone)('outage', (redis) => {
       const fault = proxy.refuse();
       await expect(change(cache)).rejects.toThrow(RedisUnavailableError);
       fault.stop();
-      await eventually(() => cache.set('other', 1), { within: 15_000 });
+      await eventually(() => cache.set('other', 1), { within: 30_000 });
       done.open();
       expect(await old).toBe('old');
       expect(await redis.client().exists('shop:cache:{a}')).toBe(0);
       expect(fault.injected).toBeGreaterThan(0);
     },
-    40_000,
+    60_000,
   );
 
   it('loads on after a restart with an empty Redis, and after SCRIPT FLUSH', async () => {
@@ -152,10 +157,10 @@ describeOn(standalone)('outage', (redis) => {
         await cache.getOrSet('a', () => 2);
         expect(await cache.get('a')).toBe(2);
       },
-      { within: 15_000 },
+      { within: 30_000 },
     );
     await server.client().script('FLUSH');
     await cache.getOrSet('b', () => 3);
     expect(await cache.get('b')).toBe(3);
-  }, 40_000);
+  }, 90_000);
 });

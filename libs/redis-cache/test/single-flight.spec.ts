@@ -1,9 +1,14 @@
 import { jest } from '@jest/globals';
-import { cluster, describeOn, eventually, standalone } from '@redstart/redis-testing';
+import { getRedisConnectionToken, type RedisConnection } from '@redstart/redis-core';
+import { cluster, describeOn, eventually, sentinel, standalone } from '@redstart/redis-testing';
 import { CacheCycleError } from '../src/index.js';
 import { gate, startCache } from './app.js';
 
-describeOn(standalone, cluster)('single flight', (redis) => {
+describeOn(
+  standalone,
+  cluster,
+  sentinel,
+)('single flight', (redis) => {
   it('loads once for 250 callers of one key', async () => {
     await using app = await startCache(redis.connection);
     const done = gate();
@@ -60,14 +65,14 @@ describeOn(standalone, cluster)('single flight', (redis) => {
   });
 
   it('renews the lease of a loader that outlasts it', async () => {
-    await using app = await startCache(redis.connection, { lease: 2_400 });
+    await using app = await startCache(redis.connection, { lease: 4_500 });
     const done = gate();
     const call = app.cache.getOrSet('slow', async () => {
       await done.opened;
       return 'kept';
     });
     const client = redis.client();
-    const lease = 'shop:cache:{slow}:lease';
+    const lease = 'shop:cache-lease:{slow}';
     await eventually(async () => (await client.exists(lease)) === 1);
     const token = await client.get(lease);
     const since = performance.now();
@@ -79,15 +84,55 @@ describeOn(standalone, cluster)('single flight', (redis) => {
         if (now > left) renewals += 1;
         left = now;
         expect(renewals).toBeGreaterThanOrEqual(2);
-        expect(performance.now() - since).toBeGreaterThan(2_400);
+        expect(performance.now() - since).toBeGreaterThan(4_500);
       },
-      { within: 15_000 },
+      { within: 30_000 },
     );
     expect(await client.get(lease)).toBe(token);
     done.open();
     await call;
     expect(await app.cache.get('slow')).toBe('kept');
-    expect(await client.exists('shop:cache:{slow}:lease')).toBe(0);
+    expect(await client.exists('shop:cache-lease:{slow}')).toBe(0);
+  }, 60_000);
+
+  it('renews a lease for ten times its length, or for as long as somebody waits: then others load the value and store it', async () => {
+    await using app = await startCache(redis.connection, { lease: '60s' });
+    const { clock, leases } = app.context.get<RedisConnection>(getRedisConnectionToken());
+    const track = jest.spyOn(leases, 'track');
+    const done = gate();
+    const load = () => done.opened;
+    const calls = [
+      app.cache.getOrSet('hung', load),
+      app.cache.getOrSet('limited', load, { hardTimeout: '30m' }),
+      app.cache.getOrSet('awaited', load, { waitTimeout: '30m' }),
+    ];
+    await eventually(() => track.mock.calls.length === 3);
+    const client = redis.client();
+    const now = clock.now();
+    const renewedAfter = async (minutes: number) => {
+      jest.spyOn(performance, 'now').mockReturnValue(now + minutes * 60_000);
+      const renewed: string[] = [];
+      for (const [group, lease] of track.mock.calls) {
+        await client.pexpire(lease.key, 20_000);
+        await group.renew([lease]);
+        if ((await client.pttl(lease.key)) > 20_000) renewed.push(/{(.*)}/.exec(lease.key)?.[1] ?? '');
+      }
+      jest.mocked(performance.now).mockRestore();
+      return renewed.toSorted();
+    };
+    expect(await renewedAfter(9.9)).toEqual(['awaited', 'hung', 'limited']);
+    expect(leases.size).toBe(3);
+    expect(await renewedAfter(10.1)).toEqual(['awaited', 'limited']);
+    expect(leases.size).toBe(2);
+    expect(await renewedAfter(30.1)).toEqual([]);
+    expect(leases.size).toBe(0);
+    await client.del('shop:cache-lease:{hung}'); // has lapsed
+    await using elsewhere = await startCache(redis.connection);
+    expect(await elsewhere.cache.getOrSet('hung', () => 'new')).toBe('new');
+    done.open();
+    await Promise.all(calls);
+    expect(await elsewhere.cache.get('hung')).toBe('new');
+    expect(app.cache.stats()).toMatchObject({ stores: 2, staleLoads: 1 });
   });
 
   it('lets the lease of a loader that has failed lapse', async () => {
@@ -95,7 +140,7 @@ describeOn(standalone, cluster)('single flight', (redis) => {
     const failing = app.cache.getOrSet('a', () => Promise.reject(new Error('database down')));
     await expect(failing).rejects.toThrow('database down');
     const client = redis.client();
-    await eventually(async () => (await client.exists('shop:cache:{a}:lease')) === 0);
+    await eventually(async () => (await client.exists('shop:cache-lease:{a}')) === 0);
   });
 
   it('does not store what a stalled process has loaded past its lease', async () => {

@@ -1,9 +1,14 @@
 import { jest } from '@jest/globals';
+import { Logger } from '@nestjs/common';
 import { OptionsError, UnsupportedValueError } from '@redstart/redis-core';
-import { cluster, describeOn, eventually, standalone } from '@redstart/redis-testing';
+import { cluster, describeOn, eventually, sentinel, standalone } from '@redstart/redis-testing';
 import { nowhere, startCache } from './app.js';
 
-describeOn(standalone, cluster)('values', (redis) => {
+describeOn(
+  standalone,
+  cluster,
+  sentinel,
+)('values', (redis) => {
   it('tells a cached null and a cached undefined from a miss', async () => {
     await using app = await startCache(redis.connection);
     const { cache } = app;
@@ -78,6 +83,41 @@ describeOn(standalone, cluster)('values', (redis) => {
     expect(await redis.client().exists('shop:cache:{large}')).toBe(0);
     expect(app.cache.stats().unsupported).toBe(1);
     await expect(app.cache.set('large', large)).rejects.toThrow(UnsupportedValueError);
+  });
+
+  it('returns a value that can not be read without an error, and does not keep it', async () => {
+    const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => undefined);
+    await using app = await startCache(redis.connection);
+    const thrown = new Error('secret');
+    const unreadable = [
+      {
+        toJSON: () => {
+          throw thrown;
+        },
+      },
+      {
+        get name(): string {
+          throw thrown;
+        },
+      },
+      new Proxy(
+        { name: 1 },
+        {
+          ownKeys: () => {
+            throw thrown;
+          },
+        },
+      ),
+    ];
+    for (const [index, value] of unreadable.entries()) {
+      expect(await app.cache.getOrSet(['key', index], () => value)).toBe(value);
+      expect(await redis.client().exists(`shop:cache:{key:${index}}`)).toBe(0);
+      expect(app.cache.stats().unsupported).toBe(index + 1);
+    }
+    expect(warn.mock.calls.join()).toContain('"shop:cache:{key:…}" is not cached');
+    expect(warn.mock.calls.join()).not.toContain('key:0');
+    expect(warn.mock.calls.join()).not.toContain('secret');
+    warn.mockRestore();
   });
 
   it('keeps out what `unless` refuses', async () => {

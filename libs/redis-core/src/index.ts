@@ -28,7 +28,9 @@ export {
 
 export { RedisConnection, type CallAttempt, type RedisCall } from './connection/redis-connection.js';
 export { RedisConnections } from './connection/redis-connections.js';
+export { isCluster, mastersOf, ownerOf } from './connection/cluster.js';
 export { Capabilities } from './connection/capabilities.js';
+export { withinBudget } from './connection/budget.js';
 export { isOutage } from './connection/failures.js';
 export { RedisPool } from './pool/redis-pool.js';
 export { SubscriberHub, type Subscription, type SubscriptionHandlers } from './subscriber/subscriber-hub.js';
@@ -51,6 +53,7 @@ export type { MethodBinding, MethodCall, Proceed } from './binding/method-bindin
 export type { KeyDoesNotFit, KeyedMethodDecorator, KeyOf } from './binding/key-of.js';
 export { MethodCancelledError, MethodResultError, UnboundMethodError } from './binding/binding.errors.js';
 export { RedstartExceptionFilter } from './http/redstart-exception.filter.js';
+export { describeError, type ErrorDescription } from './telemetry/describe-error.js';
 export { Warnings } from './telemetry/warnings.js';
 export { operationChannel, traceOperation, type OperationContext } from './telemetry/channels.js';
 

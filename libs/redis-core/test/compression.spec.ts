@@ -29,6 +29,13 @@ describe('packing', () => {
     expect(await compression.unpack(packed)).toEqual(bytes);
   });
 
+  it('says how long they will be, without unpacking', async () => {
+    for (const bytes of [Buffer.alloc(0), json(10), json(10_000), Buffer.from([0xc1, 1])]) {
+      expect(compression.unpackedBytes(bytes)).toBe(bytes.length);
+    }
+    expect(compression.unpackedBytes(await compression.pack(json(10_000)))).toBe(10_000);
+  });
+
   it('leaves bytes alone that would not get smaller', async () => {
     const bytes = Buffer.concat([Buffer.from('"'), randomBytes(5_000)]);
     expect(await compression.pack(bytes)).toBe(bytes);

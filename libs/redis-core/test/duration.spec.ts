@@ -97,11 +97,15 @@ describe('durationMs', () => {
   });
 
   it('is quick with a hostile text of 100 KB', () => {
-    const started = performance.now();
-    for (const text of ['1'.repeat(100_000), '1.'.repeat(50_000), ' '.repeat(100_000) + 's']) {
-      expect(() => read(text)).toThrow(OptionsError);
-    }
-    expect(performance.now() - started).toBeLessThan(250);
+    // Once is enough: a machine that stalls is slow now and then, and a text that is too much for it always.
+    const took = Array.from({ length: 5 }, () => {
+      const started = performance.now();
+      for (const text of ['1'.repeat(100_000), '1.'.repeat(50_000), ' '.repeat(100_000) + 's']) {
+        expect(() => read(text)).toThrow(OptionsError);
+      }
+      return performance.now() - started;
+    });
+    expect(Math.min(...took)).toBeLessThan(250);
   });
 });
 

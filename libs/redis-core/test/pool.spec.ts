@@ -2,6 +2,9 @@ import { cluster, describeOn, eventually, standalone } from '@redstart/redis-tes
 import { aCall, openConnection, rejectionOf } from './support/open-connection.js';
 import { OptionsError, PoolExhaustedError } from '../src/redis.errors.js';
 
+/** What comes back is asked to forget its watches, and is closed when it has not answered by then: by a server that hangs, and not by one on a busy machine. */
+const patient = '10s';
+
 describeOn(standalone, cluster)('the pool', (redis) => {
   it('gives a transaction a connection of its own: WATCH sees the writes of others', async () => {
     await using open = await openConnection(redis.connection);
@@ -21,7 +24,7 @@ describeOn(standalone, cluster)('the pool', (redis) => {
   });
 
   it('keeps connections for the next caller, without their watches', async () => {
-    await using open = await openConnection(redis.connection);
+    await using open = await openConnection({ ...redis.connection, shutdownTimeout: patient });
     const { pool, keys } = open.connection;
     const key = keys.tagged('balance', 2)();
     const first = await pool.use(
@@ -70,7 +73,11 @@ describeOn(standalone, cluster)('the pool', (redis) => {
   });
 
   it('serves those who wait for a connection in order', async () => {
-    await using open = await openConnection({ ...redis.connection, pool: { max: 1, acquireTimeout: '15s' } });
+    await using open = await openConnection({
+      ...redis.connection,
+      pool: { max: 1, acquireTimeout: '15s' },
+      shutdownTimeout: patient,
+    });
     const { pool, keys } = open.connection;
     const key = keys.tagged('x', 2)();
     let release: (() => void) | undefined;

@@ -47,13 +47,13 @@ describe('faults', () => {
     const startedAt = performance.now();
     const error = await failureOf(host.locks.acquire('order:42', { waitTimeout: '60s' }));
     expect(error).toBeInstanceOf(RedisUnavailableError);
-    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    expect(performance.now() - startedAt).toBeLessThan(15_000); // It would wait for a minute.
     expect(hole.injected).toBeGreaterThan(0);
     hole.stop();
     await eventually(async () => {
       expect(await server.client().exists(key)).toBe(0);
     });
-    await eventually(async () => (await host.locks.acquire('order:42')).release(), { within: 12_000 });
+    await eventually(async () => (await host.locks.acquire('order:42')).release(), { within: 30_000 });
   });
 
   it('renewal hangs: the signal aborts before the lease can lapse, and withLock rejects', async () => {

@@ -1,14 +1,15 @@
+import { join } from 'node:path';
 import { cluster, describeOn, eventually, sentinel, standalone } from '@redstart/redis-testing';
-import { type Instance, Instances } from './processes/instances.js';
+import { type Instance, Programs } from '@redstart/redis-testing/programs';
 import type { LeaderInstanceOptions } from './processes/leader-instance.js';
 
 const key = 'shop:lock:{scheduler}';
 /** Two renewals may be late by more than a second. */
 const ttlMs = 4_500;
 
-let programs: Instances;
+let programs: Programs;
 beforeAll(async () => {
-  programs = await Instances.compile();
+  programs = await Programs.compile(join(import.meta.dirname, '..'), 'test/processes');
 });
 afterAll(() => programs[Symbol.asyncDispose]());
 
@@ -20,8 +21,8 @@ describeOn(
   let hosts: Instance[];
   beforeEach(async () => {
     const options: LeaderInstanceOptions = { connection: redis.connection, ttlMs };
-    hosts = [1, 2, 3].map(() => programs.start('leader-instance', options));
-    await Promise.all(hosts.map((host) => host.tells('ready')));
+    hosts = [1, 2, 3].map(() => programs.start('test/processes/leader-instance', options));
+    await Promise.all(hosts.map((host) => host.tells('ready', 45_000)));
   }, 60_000);
   afterEach(async () => {
     await Promise.all(hosts.map((host) => host.kill()));

@@ -44,7 +44,7 @@ class Feeds {
     return this.observed();
   }
 
-  @CronLock('feed:a', { atLeast: 0, atMost: '1s' })
+  @CronLock('feed:a', { atLeast: 0, atMost: '2s' })
   tick(): Observable<string> {
     return this.observed();
   }

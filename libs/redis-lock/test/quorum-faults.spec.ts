@@ -29,8 +29,8 @@ describe('faults of a lock over three nodes', () => {
   it('minority down: taken, renewed and released by the others, and joined by the node when it is back', async () => {
     await using far = await behindProxies(nodes);
     const down = far.proxies.at(1).refuse();
-    const lock = await far.host.locks.acquire('order:42', { ttl: 900, autoExtend: true });
-    const until = performance.now() + 1_500;
+    const lock = await far.host.locks.acquire('order:42', { ttl: '3s', autoExtend: true });
+    const until = performance.now() + 3_300; // Longer than the lease.
     await eventually(() => performance.now() > until);
     expect(lock.isHeld).toBe(true);
     expect(await nodes.holding(key, lock.token)).toBe(2);
@@ -44,25 +44,25 @@ describe('faults of a lock over three nodes', () => {
   });
 
   it('silent minority: nobody waits for the node that does not answer', async () => {
-    await using far = await behindProxies(nodes, { commandTimeout: '5s' });
+    await using far = await behindProxies(nodes, { commandTimeout: '15s' });
     const hole = far.proxies.at(0).blackhole();
     const taken = await timed(far.host.locks.acquire('order:42', { ttl: '60s' }));
     const extended = await timed(taken.result.extend());
     const released = await timed(taken.result.release());
     expect(released.result).toBe(true);
-    for (const { ms } of [taken, extended, released]) expect(ms).toBeLessThan(2_000);
+    for (const { ms } of [taken, extended, released]) expect(ms).toBeLessThan(10_000);
     expect(hole.injected).toBeGreaterThan(0);
     hole.stop();
     await nothingIsLeft();
   });
 
   it('quorum impossible: settles at once, although a node has not answered', async () => {
-    await using far = await behindProxies(nodes, { commandTimeout: '5s' });
+    await using far = await behindProxies(nodes, { commandTimeout: '15s' });
     await Promise.all(nodes.servers.slice(1).map((server) => server.client().set(key, stranger, 'PX', 60_000)));
     const hole = far.proxies.at(0).blackhole();
     const { result, ms } = await timed(far.host.locks.tryAcquire('order:42', { ttl: '60s' }));
     expect(result).toBeNull();
-    expect(ms).toBeLessThan(2_000);
+    expect(ms).toBeLessThan(10_000);
     expect(hole.injected).toBeGreaterThan(0);
     hole.stop();
     // What the silent node has granted meanwhile is given back as well.
@@ -72,11 +72,11 @@ describe('faults of a lock over three nodes', () => {
   });
 
   it('majority down: acquire rejects within two node timeouts, and leaves nothing behind', async () => {
-    await using far = await behindProxies(nodes, { commandTimeout: 200 });
+    await using far = await behindProxies(nodes, { commandTimeout: 300 });
     const holes = [far.proxies.at(0).blackhole(), far.proxies.at(1).blackhole()];
     const { result, ms } = await timed(failureOf(far.host.locks.acquire('order:42', { waitTimeout: '1m' })));
     expect(result).toBeInstanceOf(LockQuorumError);
-    expect(ms).toBeLessThan(2_000);
+    expect(ms).toBeLessThan(15_000); // It would wait for a minute.
     for (const hole of holes) {
       expect(hole.injected).toBeGreaterThan(0);
       hole.stop();
@@ -86,14 +86,14 @@ describe('faults of a lock over three nodes', () => {
   });
 
   it('majority that fails, and somebody has it at the node that is left: an outage, and no lock to wait for', async () => {
-    await using far = await behindProxies(nodes);
+    await using far = await behindProxies(nodes, { commandTimeout: '5s' });
     const full = nodes.servers.slice(1);
     const limit = (maxmemory: string) =>
       Promise.all(full.map((server) => server.ask((redis) => redis.config('SET', 'maxmemory', maxmemory))));
     await nodes.servers[0]?.ask((redis) => redis.set(key, stranger, 'PX', 60_000));
     await limit('1');
     // The node that is left answers first, and one failure more decides each round: that the third fails as well comes to light later.
-    const slow = [far.proxies.at(1).latency(150), far.proxies.at(2).latency(250)];
+    const slow = [far.proxies.at(1).latency(700), far.proxies.at(2).latency(800)];
     try {
       const error = await failureOf(far.host.locks.acquire('order:42', { waitTimeout: '15s' }));
       if (!(error instanceof LockQuorumError)) throw error;
@@ -110,24 +110,27 @@ describe('faults of a lock over three nodes', () => {
 
   it('majority down while it is held: the signal aborts before the lease can lapse, and withLock rejects', async () => {
     await using far = await behindProxies(nodes);
+    const ttlMs = 3_000;
     const holding = deferred();
-    let heldMs = 0;
+    const askedAt = performance.now();
+    let endedAt = 0;
     const failure = failureOf(
-      far.host.locks.withLock('order:42', { ttl: 900 }, async (lock) => {
-        const since = performance.now();
+      far.host.locks.withLock('order:42', { ttl: ttlMs }, async (lock) => {
         holding.resolve();
         await new Promise((resolve) => {
           lock.signal.addEventListener('abort', resolve, { once: true });
         });
-        heldMs = performance.now() - since;
+        endedAt = performance.now();
         expect(lock.isHeld).toBe(false);
       }),
     );
     await holding.promise;
     const holes = [far.proxies.at(0).blackhole(), far.proxies.at(2).blackhole()];
+    const cutAt = performance.now();
     expect(await failure).toMatchObject({ code: 'LOCK_LOST', reason: 'quorum' });
-    expect(heldMs).toBeGreaterThan(700);
-    expect(heldMs).toBeLessThan(1_000);
+    // At its deadline: a lease less its margin after what a quorum confirmed last, which was no later than the cut.
+    expect(endedAt - askedAt).toBeGreaterThanOrEqual(ttlMs * 0.99 - 2 - 1);
+    expect(endedAt - cutAt).toBeLessThan(ttlMs + 1_500); // A timer of a busy machine.
     for (const hole of holes) {
       expect(hole.injected).toBeGreaterThan(0);
       hole.stop();
@@ -136,10 +139,10 @@ describe('faults of a lock over three nodes', () => {
   });
 
   it('slow node: counts as down, and what it did late is cleared', async () => {
-    await using far = await behindProxies(nodes, { commandTimeout: 150 });
-    const slow = far.proxies.at(2).latency(400);
+    await using far = await behindProxies(nodes, { commandTimeout: 600 });
+    const slow = far.proxies.at(2).latency(1_000);
     const { result, ms } = await timed(far.host.locks.acquire('order:42', { ttl: '20s' }));
-    expect(ms).toBeLessThan(2_000);
+    expect(ms).toBeLessThan(9_000);
     expect(await result.release()).toBe(true);
     expect(slow.injected).toBeGreaterThan(0);
     slow.stop();
@@ -150,7 +153,7 @@ describe('faults of a lock over three nodes', () => {
     await using far = await behindProxies(nodes);
     const lost = far.proxies.at(0).dropReply('EVALSHA', { thenReset: true });
     const lock = await far.host.locks.acquire('order:42', { ttl: '20s' });
-    expect(lost.injected).toBe(1);
+    await eventually(() => lost.injected === 1); // The others may have been a quorum before it answered.
     await eventually(async () => {
       expect(await nodes.holding(key, lock.token)).toBe(3);
       expect(await nodes.get(`${key}:fence`)).toEqual(Array(3).fill(`${lock.fencingToken}`));
@@ -163,8 +166,8 @@ describe('faults of a lock over three nodes', () => {
     await using far = await behindProxies(nodes);
     const lost = [0, 1].map((node) => far.proxies.at(node).dropReply('EVALSHA', { thenReset: true }));
     const { result: lock, ms } = await timed(far.host.locks.acquire('order:42', { ttl: '60s' }));
-    expect(ms).toBeLessThan(5_000);
-    for (const { injected } of lost) expect(injected).toBe(1);
+    expect(ms).toBeLessThan(9_000); // By then whoever waits for his own lock has given up.
+    await eventually(() => lost.every(({ injected }) => injected === 1));
     await eventually(async () => {
       expect(await nodes.holding(key, lock.token)).toBe(3);
     });
@@ -188,12 +191,12 @@ describe('faults of a lock over three nodes', () => {
   it('the event loop stalls while the nodes answer: too little of the lease is left, so another round is won', async () => {
     await (await direct.locks.acquire('warm-up')).release();
     for (const server of nodes.servers) server.pause();
-    const acquiring = direct.locks.acquire('order:42', { ttl: '2s' });
+    const acquiring = direct.locks.acquire('order:42', { ttl: '4s' });
     await sleep(100); // The commands have left, and nobody can have answered.
     for (const server of nodes.servers) server.resume();
-    stall(1_000);
+    stall(2_000);
     const lock = await acquiring;
-    expect(lock.remainingMs).toBeGreaterThanOrEqual(1_000);
+    expect(lock.remainingMs).toBeGreaterThanOrEqual(2_000);
     await lock.release();
     await nothingIsLeft();
   });

@@ -39,7 +39,10 @@ describe('RedisLockModule.forRoot({ nodes })', () => {
   }
 
   it('locks over the named connections, for decorators too, and needs no connection named default', async () => {
-    const app = await boot([RedisLockModule.forRoot({ nodes: nodeNames(3), ttl: '20s' }), ...connections(3)], [Orders]);
+    const app = await boot(
+      [RedisLockModule.forRoot({ nodes: nodeNames(3), ttl: '20s', commandTimeout: '5s' }), ...connections(3)],
+      [Orders],
+    );
     const locks = app.get(LockService);
     const lock = await locks.acquire(['order', '1']);
     expect(await nodes.holding('shop:lock:{order:1}', lock.token)).toBeGreaterThanOrEqual(2);

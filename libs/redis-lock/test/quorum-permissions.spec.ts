@@ -7,6 +7,8 @@ import { behindProxies, Nodes } from './quorum-support.js';
 import { failureOf } from './support.js';
 
 const key = 'shop:lock:{order:42}';
+/** A busy machine is no outage. */
+const patient = { commandTimeout: '5s' } as const;
 
 /** Failures that no retry cures: such a node counts as down, but it is not asked again and again as one that is. */
 describe('a node that refuses a lock for good', () => {
@@ -31,7 +33,7 @@ describe('a node that refuses a lock for good', () => {
     warn.mock.calls.map(([message]) => String(message)).filter((message) => message.startsWith(`Node "${node}"`));
 
   it('is told of once, is asked once and once more by each renewal, and joins when it permits it', async () => {
-    await using far = await behindProxies(nodes);
+    await using far = await behindProxies(nodes, patient);
     const { commands } = far.proxies.at(1);
     const scripts = () => commands.get('EVALSHA') ?? 0;
     await permit(false, 1);
@@ -62,7 +64,7 @@ describe('a node that refuses a lock for good', () => {
   it.each([{}, { waitTimeout: '1m' }] as const)(
     'makes a call that needs it reject at once, with its reason: %j',
     async (options) => {
-      await using far = await behindProxies(nodes);
+      await using far = await behindProxies(nodes, patient);
       await permit(false, 0, 2);
       for (const { commands } of far.proxies.all) commands.clear();
       const error = await failureOf(far.host.locks.tryAcquire('order:42', options));
@@ -78,7 +80,7 @@ describe('a node that refuses a lock for good', () => {
   );
 
   it('is told of while a lock is held that will be lost by it', async () => {
-    await using far = await behindProxies(nodes);
+    await using far = await behindProxies(nodes, patient);
     const lock = await far.host.locks.acquire('order:42', { ttl: '3s', autoExtend: true });
     const { signal } = lock;
     await permit(false, 0, 1);

@@ -19,7 +19,10 @@ describe('the rounds of a call at one node', () => {
   beforeAll(async () => {
     server = await RedisServer.start();
     host = await startHost({ url: server.url });
-    node = new LockRuntime(host.app.get<RedisConnection>(getRedisConnectionToken()), resolveLockOptions({}));
+    node = new LockRuntime(
+      host.app.get<RedisConnection>(getRedisConnectionToken()),
+      resolveLockOptions({ commandTimeout: '5s' }),
+    );
     client = server.client();
   });
   afterAll(async () => {

@@ -51,7 +51,7 @@ describe('the events of a lock over three nodes', () => {
 
   it('tell of renewals that fail, and of the loss by the quorum', async () => {
     await using far = await behindProxies(nodes);
-    const lock = await far.host.locks.acquire('order:42', { ttl: '900ms', autoExtend: true, label: 'told' });
+    const lock = await far.host.locks.acquire('order:42', { ttl: '2400ms', autoExtend: true, label: 'told' });
     const { signal } = lock;
     const down = [far.proxies.at(0).refuse(), far.proxies.at(2).refuse()];
     await eventually(() => signal.aborted);

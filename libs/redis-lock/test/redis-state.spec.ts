@@ -12,11 +12,11 @@ describeOn(standalone)('when Redis', (redis) => {
   let other: Host;
   let host: DrivenHost;
   beforeAll(async () => {
-    other = await startHost(redis.connection);
+    other = await startHost(redis.connection, { claimTtl: '10s' });
   });
   afterAll(() => other.app.close());
   beforeEach(async () => {
-    host = await DrivenHost.start(redis.connection);
+    host = await DrivenHost.start(redis.connection, { claimTtl: '10s' });
   });
   afterEach(() => host[Symbol.asyncDispose]());
   const asleep = async (questions = 2) => {

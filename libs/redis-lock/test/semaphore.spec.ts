@@ -6,6 +6,8 @@ import { twoHosts } from './two-hosts.js';
 
 const main = 'shop:semaphore:{bank}';
 const everyKey = ['', ':fence', ':queue', ':waiters', ':limit'].map((part) => main + part);
+/** What comes by a timer comes after 10 s: see `twoHosts`. */
+const promptMs = 9_000;
 const dead = `${'d'.repeat(22)}dead-host:1:abcdefgh`;
 
 describeOn(
@@ -92,7 +94,7 @@ describeOn(
     for (const permit of held.slice(1)) await permit.release();
     await Promise.all(underWay);
     expect(order).toEqual([0, 1, 2, 3]);
-    expect(performance.now() - releasedAt).toBeLessThan(5_000);
+    expect(performance.now() - releasedAt).toBeLessThan(promptMs);
   });
 
   it('serves those behind one that gives up, which kept them waiting', async () => {
@@ -108,7 +110,7 @@ describeOn(
     const abortedAt = performance.now();
     controller.abort(new Error('changed my mind'));
     await using _permit = await second;
-    expect(performance.now() - abortedAt).toBeLessThan(5_000);
+    expect(performance.now() - abortedAt).toBeLessThan(promptMs);
     expect((await first).message).toBe('changed my mind');
   });
 
@@ -128,8 +130,8 @@ describeOn(
     expect(await failureOf(here().acquire({ permits: 3, waitTimeout: 100 }))).toBeInstanceOf(LockTimeoutError);
     // The two come back when their lease is over, and only those.
     const startedAt = performance.now();
-    await using next = await here().acquire({ permits: 2, ttl: '2s' });
-    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    await using next = await here().acquire({ permits: 2, ttl: '20s' });
+    expect(performance.now() - startedAt).toBeLessThan(promptMs);
     expect(short.isHeld).toBe(false);
     expect(await short.release()).toBe(false);
     expect(await there().tryAcquire()).toBeNull();
@@ -182,7 +184,7 @@ describeOn(
     const startedAt = performance.now();
     await using permit = await here(2).acquire({ permits: 2 });
     expect(permit.isHeld).toBe(true);
-    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    expect(performance.now() - startedAt).toBeLessThan(promptMs);
   });
 
   it('passes over a waiter that is gone, and waits for one it can not serve for no longer than its place', async () => {
@@ -200,7 +202,7 @@ describeOn(
     const releasedAt = performance.now();
     await held.release();
     await using one = await next;
-    expect(performance.now() - releasedAt).toBeLessThan(5_000);
+    expect(performance.now() - releasedAt).toBeLessThan(promptMs);
     expect(one.isHeld).toBe(true);
     await client.del(`${main}:queue`, `${main}:waiters`);
 
@@ -208,7 +210,7 @@ describeOn(
     const startedAt = performance.now();
     await using second = await here(2).acquire();
     expect(second.isHeld).toBe(true);
-    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    expect(performance.now() - startedAt).toBeLessThan(promptMs);
   });
 
   it('takes the options of a mutex, and how many', async () => {
@@ -221,16 +223,16 @@ describeOn(
     await client.del(main);
 
     const overlong = failureOf(
-      here().withPermit({ maxHold: 200 }, async (permit) => {
+      here().withPermit({ ttl: '10s', maxHold: 200 }, async (permit) => {
         await new Promise((resolve) => {
           permit.signal.addEventListener('abort', resolve, { once: true });
         });
       }),
     );
     expect(await overlong).toMatchObject({ code: 'LOCK_LOST', reason: 'max-hold' });
-    await here().withPermit({ ttl: 1_800, label: 'batch' }, async (permit) => {
+    await here().withPermit({ ttl: 2_400, label: 'batch' }, async (permit) => {
       expect(currentLock()).toBe(permit);
-      const until = performance.now() + 2_000;
+      const until = performance.now() + 2_700;
       await eventually(() => performance.now() > until);
       permit.assertHeld();
     });

@@ -1,9 +1,8 @@
 import { jest } from '@jest/globals';
 import { Logger } from '@nestjs/common';
 import { hashSlot, RedisUnavailableError } from '@redstart/redis-core';
-import { cluster, describeOn, eventually, standalone } from '@redstart/redis-testing';
+import { cluster, commandsDuring, describeOn, eventually, serversOf, standalone } from '@redstart/redis-testing';
 import type { Lock } from '../src/index.js';
-import { commandsDuring, serversOf } from './commands.js';
 import { DrivenHost } from './driven-host.js';
 
 /** A lease less the margin for clocks that differ: 1 % and 2 ms. */

@@ -270,8 +270,8 @@ describeOn(standalone, cluster)('stats() and events', (redis) => {
     const module = await Test.createTestingModule({
       imports: [
         RedisModule.forRoot({ namespace: 'shop', ...redis.connection }),
-        RedisLockModule.forRoot({ label: 'first' }),
-        RedisLockModule.forRoot({ name: 'jobs' }),
+        RedisLockModule.forRoot({ label: 'first', commandTimeout: '5s' }),
+        RedisLockModule.forRoot({ name: 'jobs', commandTimeout: '5s' }),
       ],
     }).compile();
     await module.init();
@@ -393,8 +393,8 @@ describeOn(standalone)('the events of other locks', (redis) => {
 
   it('tell of a quorum, in which nested calls find their outer lock as well', async () => {
     await using nodes = await Nodes.start(3);
-    await using host = await startQuorumHost(nodes.servers);
-    await using other = await startQuorumHost(nodes.servers);
+    await using host = await startQuorumHost(nodes.servers, { commandTimeout: '5s' });
+    await using other = await startQuorumHost(nodes.servers, { commandTimeout: '5s' });
     const told = await heard(host.locks, () =>
       host.locks.withLock('x', {}, async (outer) => {
         await host.locks.withLock('x', { reentrant: true }, (inner) => {

@@ -164,7 +164,7 @@ describeOn(
   });
 
   it('finds the lock by itself when the message was lost', async () => {
-    const host = await startHost(redis.connection, { queueLease: 600, claimTtl: '5s' });
+    const host = await startHost(redis.connection, { queueLease: 2_400, claimTtl: '5s' });
     const held = await hosts[0].locks.acquire('order:42');
     const next = host.locks.acquire('order:42');
     await waiting(1);

@@ -20,8 +20,8 @@ describeOn(
   });
 
   it('renews itself for longer than the ttl', async () => {
-    const until = performance.now() + 2_000;
-    await host.locks.withLock('order:42', { ttl: 1_800 }, async (lock) => {
+    const until = performance.now() + 2_700;
+    await host.locks.withLock('order:42', { ttl: 2_400 }, async (lock) => {
       await eventually(() => performance.now() > until);
       lock.assertHeld();
       expect(await redis.client().get(key)).toMatch(new RegExp(`^${lock.token}`));
@@ -64,7 +64,7 @@ describeOn(
   if (redis.topology === 'standalone') {
     it('keeps the result when only the release fails for an outage', async () => {
       await using proxy = await FaultProxy.start(redis.server);
-      await using other = await startHost({ url: proxy.url }, { commandTimeout: 100 });
+      await using other = await startHost({ url: proxy.url }, { commandTimeout: '1s' });
       let hole: { injected: number; stop(): void } | undefined;
       await expect(
         other.locks.withLock('order:42', {}, () => {

@@ -71,7 +71,8 @@ export function combine(
     if (isTighter(row, tightest)) tightest = row;
     resetAfterMs = Math.max(resetAfterMs, row.resetAfterMs);
   }
-  return Object.freeze({
+  // Not frozen, which would cost as much as all the rest of it: it is made for its caller alone.
+  return {
     policy: name,
     allowed: tightest.allowed || !enforce,
     enforced: enforce,
@@ -80,9 +81,9 @@ export function combine(
     retryAfterMs: enforce ? tightest.retryAfterMs : 0,
     resetAfterMs,
     receipt,
-    limits: Object.freeze(limits),
+    limits,
     decidedBy,
-  });
+  };
 }
 
 function isTighter(one: LimitDecision, other: LimitDecision): boolean {

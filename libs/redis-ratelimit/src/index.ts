@@ -14,6 +14,7 @@ export {
   SlotLostError,
   UnknownPolicyError,
 } from './ratelimit.errors.js';
+export { currentSlot } from './slots/current-slot.js';
 export type { Slot } from './slots/slot.js';
 export type { LimitDecision, RateLimitDecision, RateLimitReceipt } from './decision.js';
 
@@ -47,7 +48,7 @@ export { RateLimit, SkipRateLimit, type RateLimitDecoratorOptions } from './deco
 export { LimitCalls, type LimitCallsOptions } from './decorators/limit-calls.decorator.js';
 export type { PolicyArgument } from './decorators/inline-policy.js';
 export { RateLimitGuard } from './requests/rate-limit.guard.js';
-export type { CallOutcome } from './requests/call-end.js';
+export type { CallOutcome, RefundRule } from './requests/call-end.js';
 export { RateLimitGraphQLError } from './requests/transport-errors.js';
 export { by, type IpKeyOptions, type MaybeKey, type RequestKey } from './requests/by.js';
 export { ipIn, userIn } from './requests/matches.js';

@@ -6,6 +6,7 @@ import type { CompiledLimit } from './policies/policy.js';
  */
 export function limitKeys(space: KeySpace, subject: Key) {
   const at = space.tagged('ratelimit', subject);
+  const main = at();
   return {
     /**
      * The state of a limit, PX = until nothing is counted any more: shop:ratelimit:{user:42}:api:sw-60000-10
@@ -19,7 +20,8 @@ export function limitKeys(space: KeySpace, subject: Key) {
      *
      * What stands in each is told where its algorithm is.
      */
-    state: ({ part }: CompiledLimit) => at(part),
+    // Its part is made of a checked name and numbers: there is nothing to escape.
+    state: ({ part }: CompiledLimit) => `${main}:${part}`,
     /** STRING  the answer to an `exact` call, PX = 1 minute */
     memory: (call: string) => at(`call:${call}`),
   };
@@ -28,6 +30,11 @@ export function limitKeys(space: KeySpace, subject: Key) {
 /** The channel on which processes tell each other whose denials to forget: the state keys of a subject, one a line. */
 export function forgetChannel(space: KeySpace): string {
   return space.untagged('ratelimit', 'forget');
+}
+
+/** The channel on which processes tell each other to ask for the limits of a `dynamic` policy again: its name and a key, or none, as JSON. */
+export function refreshChannel(space: KeySpace): string {
+  return space.untagged('ratelimit', 'refresh');
 }
 
 /** The keys of one throttler of @nestjs/throttler for one of its keys, which ThrottlerGuard makes of route, throttler and tracker. */

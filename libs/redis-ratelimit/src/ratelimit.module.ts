@@ -1,5 +1,5 @@
 import { Global, Module, type DynamicModule, type Provider } from '@nestjs/common';
-import { APP_GUARD, HttpAdapterHost, ModulesContainer } from '@nestjs/core';
+import { APP_GUARD, ApplicationConfig, HttpAdapterHost, ModulesContainer } from '@nestjs/core';
 import { featureModule, type AsyncOptions, type FeatureModuleIdentity } from '@redstart/redis-core';
 import { prepareHandlers } from './requests/prepare-handlers.js';
 import { GlobalRateLimitGuard } from './requests/rate-limit.guard.js';
@@ -67,11 +67,11 @@ function withGlobalGuard(described: DynamicModule, name = 'default'): DynamicMod
     },
     {
       provide: Symbol(`rate limit declarations of "${name}"`),
-      useFactory: (modules: ModulesContainer, service: RateLimitService) => {
-        prepareHandlers(modules, service.options.global);
+      useFactory: (modules: ModulesContainer, config: ApplicationConfig, service: RateLimitService) => {
+        prepareHandlers(modules, config, service.options, name);
         return new DeclarationCheck(modules, service.options, name);
       },
-      inject: [ModulesContainer, getRateLimitToken(name)],
+      inject: [ModulesContainer, ApplicationConfig, getRateLimitToken(name)],
     },
   ];
   return { ...described, providers: [...(described.providers ?? []), ...own] };

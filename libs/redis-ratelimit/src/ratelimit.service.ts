@@ -1,28 +1,30 @@
-import { randomUUID } from 'node:crypto';
 import {
-  checkInteger,
   checkKnownKeys,
   durationMs,
-  encodeSubject,
   OptionsError,
   type Duration,
   type Key,
   type RedisConnection,
 } from '@redstart/redis-core';
 import { Amender } from './amending/amender.js';
-import { Decider, type Decided, type SubjectCharge } from './deciding/decider.js';
-import { DenialCache } from './denials/denial-cache.js';
-import { JointDecision } from './deciding/joint-decision.js';
+import { checkReceipt } from './amending/check-receipt.js';
+import { Admissions, type Admission } from './deciding/admissions.js';
+import { Charges, refuseSlots, rejected, type ReferencedCheck } from './deciding/charges.js';
+import type { SubjectCharge } from './deciding/decided.js';
+import { Decider } from './deciding/decider.js';
+import { JointDecision, type Refund } from './deciding/joint-decision.js';
 import type { RateLimitDecision, RateLimitReceipt } from './decision.js';
-import type { RateLimitContext } from './requests/context.js';
+import { DenialCache } from './denials/denial-cache.js';
 import { createPolicies } from './policies/create-policies.js';
-import type { PolicyReference } from './policies/policy-book.js';
-import type { CompiledPolicy, RateLimitPolicy } from './policies/policy.js';
+import type { RateLimitPolicy } from './policies/policy.js';
+import { Refreshes } from './policies/refreshes.js';
+import { checkCost } from './policies/usable-input.js';
 import type { ResolvedRateLimitOptions } from './ratelimit.options.js';
-import { HeldSlot, type Slot } from './slots/slot.js';
+import type { Slot } from './slots/slot.js';
 import { SlotKeeper } from './slots/slot-keeper.js';
+import { StraySlots } from './slots/stray-slots.js';
 import { RateLimitTelemetry, type PolicyStats } from './telemetry/ratelimit-telemetry.js';
-import { WaitLines, type Attempt } from './waiting/wait-lines.js';
+import { LimitWaits } from './waiting/limit-waits.js';
 
 export interface ConsumeOptions {
   /** Units to take, an integer from 0 to 2^31; 0 looks without taking. @default 1 */
@@ -42,31 +44,7 @@ export interface RateLimitCheck<Name extends string = string> extends ConsumeOpt
   key: Key;
 }
 
-/** The same with a policy that may stand at a decorator. */
-export interface ReferencedCheck {
-  readonly policy: PolicyReference;
-  readonly key: Key;
-  readonly cost: number;
-  /** What a dynamic policy of a decorated handler may look at. */
-  readonly context?: RateLimitContext | undefined;
-}
-
-/**
- * What became of a call that has asked for all it needs at once.
- * @internal
- */
-export interface Admission {
-  readonly decisions: readonly RateLimitDecision[];
-  /** The first one that denies; nothing was charged then. */
-  readonly denial: RateLimitDecision | undefined;
-  /** The slots that the call holds; aborts when one is lost. */
-  readonly slot: Slot | undefined;
-}
-
-const largestCost = 2 ** 31;
 const noOptions: ConsumeOptions = Object.freeze({});
-/** Slots come back without notice from other processes: who waits for one looks so often. */
-const slotPollMs = 100;
 
 /**
  * Rate limits, exact over all processes that share the Redis: what the decorators and the guard call too.
@@ -79,25 +57,33 @@ export class RateLimitService<Name extends string = string> {
   readonly options: ResolvedRateLimitOptions;
   /** @internal For the throttler storage, which counts on the same one. */
   readonly connection: RedisConnection;
-  readonly #joint: JointDecision;
+  readonly #admissions: Admissions;
   readonly #amender: Amender;
-  readonly #keeper: SlotKeeper;
-  readonly #lines: WaitLines;
+  readonly #charges: Charges;
+  readonly #refreshes: Refreshes;
   readonly #telemetry: RateLimitTelemetry;
+  readonly #waits: LimitWaits;
 
   constructor(connection: RedisConnection, options: ResolvedRateLimitOptions, name = 'default') {
     this.options = options;
     this.connection = connection;
-    const { budgetMs, deniedKeys } = options;
+    const { budgetMs, deniedKeys, policies } = options;
     const denials = new DenialCache(connection, { budgetMs, maxKeys: deniedKeys });
-    const decider = new Decider(connection, options, denials);
-    this.#amender = new Amender(connection, budgetMs, decider.local, denials);
-    this.#keeper = new SlotKeeper(connection, decider.local, budgetMs);
-    this.#joint = new JointDecision(connection, decider, this.#keeper, (policy, receipt) =>
-      this.#amender.refund(policy, receipt),
-    );
-    this.#lines = new WaitLines(connection.clock);
+    const strays = new StraySlots(connection, budgetMs);
+    const decider = new Decider(connection, options, denials, strays);
+    const keeper = new SlotKeeper(connection, decider.local, budgetMs, strays);
+    const amender = new Amender(connection, budgetMs, decider.local, denials);
+    const refund: Refund = (policy, receipt) => amender.refund(policy, receipt);
+    const joint = new JointDecision(connection, decider, keeper, refund, budgetMs);
+    const waits = new LimitWaits(connection, refund);
+    this.#amender = amender;
+    this.#waits = waits;
     this.#telemetry = new RateLimitTelemetry({ module: name, connection: connection.name });
+    this.#admissions = new Admissions(joint, keeper, this.#telemetry, (charges) => {
+      waits.wake(charges);
+    });
+    this.#refreshes = new Refreshes(connection, policies, budgetMs);
+    this.#charges = new Charges(policies, this.#refreshes);
   }
 
   /**
@@ -107,29 +93,37 @@ export class RateLimitService<Name extends string = string> {
    *
    * @param key whom it is counted for. The decorators' `by.user()` counts for `['user', id]`.
    * @returns the decision; times are milliseconds
-   * @throws UnknownPolicyError · OptionsError for a wrong cost, or a policy with a concurrency limit · RedisUnavailableError under `onError: 'closed'`
+   * @throws UnknownPolicyError · RateLimitInputError for a wrong key or cost · OptionsError for a policy with a concurrency limit · RedisUnavailableError under `onError: 'closed'`
    * @example  const { allowed, retryAfterMs } = await limiter.consume('api', ['user', user.id]);
    * @see      one EVALSHA; calls of one turn of the event loop share it
    */
-  async consume(policy: Name, key: Key, options: ConsumeOptions = noOptions): Promise<RateLimitDecision> {
-    if (options !== noOptions) checkKnownKeys(options, ['cost'], 'consume');
-    const described = this.#chargeOf(policy, key, options);
-    // Each await is a trip through the queue of microtasks: only a dynamic policy needs one here.
-    const charge = described instanceof Promise ? await described : described;
+  consume(policy: Name, key: Key, options: ConsumeOptions = noOptions): Promise<RateLimitDecision> {
+    try {
+      if (options !== noOptions) checkKnownKeys(options, ['cost'], 'consume');
+      const charge = this.#charges.of(policy, key, options);
+      // Each await is a trip through the queue of microtasks: only a dynamic policy needs one here.
+      if (charge instanceof Promise) return charge.then((known) => this.#consume(known));
+      const decided = this.#consume(charge);
+      return decided instanceof Promise ? decided : Promise.resolve(decided);
+    } catch (error) {
+      return rejected(error);
+    }
+  }
+
+  #consume(charge: SubjectCharge): RateLimitDecision | Promise<RateLimitDecision> {
     refuseSlots(charge, 'consume');
-    const decided = this.#take([charge]);
-    return only(decided instanceof Promise ? await decided : decided);
+    return this.#admissions.take(charge);
   }
 
   /**
    * Says what {@link consume} would say, and counts nothing.
    *
-   * @throws UnknownPolicyError · OptionsError for a wrong cost · RedisUnavailableError under `onError: 'closed'`
+   * @throws UnknownPolicyError · RateLimitInputError for a wrong key or cost · RedisUnavailableError under `onError: 'closed'`
    * @see    one EVALSHA that only reads
    */
   async peek(policy: Name, key: Key, options: ConsumeOptions = {}): Promise<RateLimitDecision> {
     checkKnownKeys(options, ['cost'], 'peek');
-    return only(await this.#joint.decide([await this.#chargeOf(policy, key, options)], false));
+    return this.#admissions.look(await this.#charges.of(policy, key, options));
   }
 
   /**
@@ -142,22 +136,25 @@ export class RateLimitService<Name extends string = string> {
    * @throws like {@link consume} · OptionsError when a policy stands there twice for one key
    */
   async check(checks: readonly RateLimitCheck<Name>[]): Promise<readonly RateLimitDecision[]> {
-    const charges = await Promise.all(
-      checks.map(async ({ policy, key, cost }) => this.#chargeOf(policy, key, { cost })),
+    for (const [index, one] of checks.entries()) checkKnownKeys(one, ['policy', 'key', 'cost'], `check[${index}]`);
+    if (checks.length === 0) return [];
+    const charges = await this.#charges.ofAll(
+      checks.map(({ policy, key, cost = 1 }) => ({ policy: { name: policy }, key, cost })),
     );
     for (const charge of charges) refuseSlots(charge, 'check');
-    refuseTwice(charges);
-    return (await this.#take(charges)).decisions;
+    const { decisions } = await this.#admissions.admit(charges);
+    return decisions.filter((decision) => decision !== undefined);
   }
 
   /**
    * Gives back what a decision has charged, as far as it is still counted: never into a later window, never above the limit.
    *
    * @returns whether anything was given back. A receipt object works once; a copy of it that was stored or sent is yours to use once.
-   * @throws UnknownPolicyError · RedisUnavailableError
-   * @see    one EVALSHA
+   * @throws OptionsError for what is no receipt, or one that names the key of another subject · UnknownPolicyError · RedisUnavailableError: with `outcome: 'not-executed'` it may be tried again
+   * @see    one EVALSHA, one PUBLISH
    */
   async refund(receipt: RateLimitReceipt): Promise<boolean> {
+    checkReceipt(receipt);
     const policy = await this.options.policies.policyFor(receipt.policy, receipt.key);
     const anything = await this.#amender.refund(policy, receipt);
     if (anything) this.#telemetry.refunded(policy.name);
@@ -168,12 +165,16 @@ export class RateLimitService<Name extends string = string> {
    * Takes `cost` units without asking whether there are so many: at most all that is left. For what turned out dearer than it was charged; to keep somebody out,
    * {@link block}.
    *
-   * @throws UnknownPolicyError · OptionsError for a wrong cost, or a policy with a concurrency limit alone · RedisUnavailableError
+   * @throws UnknownPolicyError · RateLimitInputError for a wrong key or cost · OptionsError for a policy with a concurrency limit alone · RedisUnavailableError
    * @see    one EVALSHA
    */
   async penalize(policy: Name, key: Key, options: ConsumeOptions = {}): Promise<void> {
     checkKnownKeys(options, ['cost'], 'penalize');
-    await this.#amender.penalize(await this.options.policies.policyFor(policy, key), key, checkCost(options.cost ?? 1));
+    await this.#amender.penalize(
+      await this.options.policies.policyFor(policy, key),
+      key,
+      checkCost(policy, options.cost ?? 1),
+    );
   }
 
   /**
@@ -187,7 +188,7 @@ export class RateLimitService<Name extends string = string> {
   }
 
   /**
-   * Counts exactly `used` units, as if they had been taken now, in every limit of the policy: to carry over counts from elsewhere.
+   * Counts exactly `used` units, as if they had been taken now, in every limit of the policy: to carry over counts from elsewhere. Ends a {@link block}; slots stay with their holders.
    *
    * @param used an integer from 0 to the smallest limit of the policy
    * @throws UnknownPolicyError · OptionsError for a wrong number, or a policy with a concurrency limit alone · RedisUnavailableError
@@ -210,7 +211,7 @@ export class RateLimitService<Name extends string = string> {
 
   /**
    * Puts other limits in the place of a policy, in this process, from the next call on. What has been counted under it stays counted, as far as the new limits are of
-   * the same kind and over the same time.
+   * the same kind and over the same time. Limits that change in all processes at once are those of a `dynamic` policy: see {@link refresh}.
    *
    * @throws UnknownPolicyError · OptionsError for what is no policy
    */
@@ -220,13 +221,15 @@ export class RateLimitService<Name extends string = string> {
   }
 
   /**
-   * Makes a `dynamic` policy ask for its limits again at the next call, in this process; others do so when their `cache` has passed.
+   * Makes a `dynamic` policy ask for its limits again at the next call: in this process from now on, in the others as soon as they hear of it, which they may have when the promise
+   * resolves. One that can't be told, because Redis is away, asks again when it is back.
    *
    * @param key for whom. @default everybody
    * @throws UnknownPolicyError
+   * @see    one PUBLISH
    */
-  refresh(policy: Name, key?: Key): void {
-    this.options.policies.refresh(policy, key);
+  refresh(policy: Name, key?: Key): Promise<void> {
+    return this.#refreshes.refresh(policy, key);
   }
 
   /** What has been decided so far in this process, by policy. A policy that was never asked is not there. */
@@ -238,6 +241,7 @@ export class RateLimitService<Name extends string = string> {
    * Takes a slot of a policy with a concurrency limit, and charges its other limits, if it has some. The slot is kept until it is released, however long that takes;
    * when this process dies it comes back as its lease lapses.
    *
+   * @param options.cost units of the other limits; it takes one slot, whatever it costs
    * @param options.maxWait how long to wait for a free slot; in this process first come, first served
    * @throws RateLimitExceededError · UnknownPolicyError · OptionsError for a policy without a concurrency limit · RedisUnavailableError under `onError: 'closed'`
    * @example
@@ -246,31 +250,24 @@ export class RateLimitService<Name extends string = string> {
    * @see      one EVALSHA, ZREM to release, one EVALSHA a third of a lease for all slots of the process
    */
   async acquire(policy: Name, key: Key, options: WaitOptions = {}): Promise<Slot> {
-    const charge = await this.#chargeOf(policy, key, options);
-    if (!hasSlots(charge.policy)) {
-      throw new OptionsError(
-        `acquire("${policy}")`,
-        'takes a policy with a concurrency limit. For others use consume or wait.',
-      );
-    }
-    return this.#waitFor('acquire', charge, options, async () => {
-      const { decisions, slot } = await this.#admit([charge]);
-      return { got: slot, decision: only({ decisions }) };
-    });
+    const charge = await this.#charges.of(policy, key, options);
+    if (charge.policy.hasSlots) return this.#waits.forSlot(this.#admissions, charge, 'acquire', options);
+    throw new OptionsError(
+      `acquire("${policy}")`,
+      'takes a policy with a concurrency limit. For others use consume or wait.',
+    );
   }
 
   /**
-   * {@link consume} that waits until it is allowed: in this process first come, first served, and with one question to Redis at a time.
+   * {@link consume} that waits until it is allowed: in this process first come, first served, and with one question to Redis at a time. A wait that is called off ends at once, and what
+   * was charged meanwhile is given back. With `maxWait: 0` it does not stand in line.
    *
    * @throws RateLimitExceededError as soon as it is known that it can't be within `maxWait` · the signal's reason · like {@link consume}
    */
   async wait(policy: Name, key: Key, options: WaitOptions = {}): Promise<RateLimitDecision> {
-    const charge = await this.#chargeOf(policy, key, options);
+    const charge = await this.#charges.of(policy, key, options);
     refuseSlots(charge, 'wait');
-    return this.#waitFor('wait', charge, { maxWait: '10s', ...options }, async () => {
-      const decision = only(await this.#take([charge]));
-      return { got: decision.allowed ? decision : undefined, decision };
-    });
+    return this.#waits.forAllowed(this.#admissions, charge, 'wait', { maxWait: '10s', ...options });
   }
 
   /**
@@ -287,7 +284,7 @@ export class RateLimitService<Name extends string = string> {
   ): Promise<T> {
     const bounds = { maxWait: 0, ...options };
     const own = options.signal ?? new AbortController().signal;
-    if (!hasSlots(await this.options.policies.policyFor(policy, key))) {
+    if (!(await this.options.policies.policyFor(policy, key)).hasSlots) {
       await this.wait(policy, key, bounds);
       return fn(own);
     }
@@ -299,119 +296,17 @@ export class RateLimitService<Name extends string = string> {
     }
   }
 
-  /** @internal {@link check} for decorators, whose policy may be their own, and who hold the slots until their call ends. */
-  async admit(checks: readonly ReferencedCheck[]): Promise<Admission> {
-    const charges = await Promise.all(
-      checks.map(async ({ policy, key, cost, context }) => {
-        this.options.policies.register(policy);
-        return this.#chargeOf(policy.name, key, { cost }, context);
-      }),
-    );
-    refuseTwice(charges);
-    return this.#admit(charges);
+  /**
+   * @internal {@link check} for decorators, whose policy may be their own, and who hold the slots until their call ends. At once when it is remembered.
+   *
+   * @param checks the widest first, as they are declared
+   * @param untilMs when the budget of the call ends, on the clock of this process. @default it begins now
+   */
+  admit(checks: readonly ReferencedCheck[], untilMs?: number): Admission | Promise<Admission> {
+    const charges = this.#charges.ofAll(checks);
+    const how = { untilMs, widestFirst: true };
+    return charges instanceof Promise
+      ? charges.then((known) => this.#admissions.admit(known, how))
+      : this.#admissions.admit(charges, how);
   }
-
-  #chargeOf(
-    name: string,
-    subject: Key,
-    { cost = 1 }: { readonly cost?: number | undefined },
-    context?: RateLimitContext,
-  ): SubjectCharge | Promise<SubjectCharge> {
-    const found = this.options.policies.policyFor(name, subject, context);
-    if (found instanceof Promise) return found.then((policy) => ({ policy, subject, cost: checkCost(cost) }));
-    return { policy: found, subject, cost: checkCost(cost) };
-  }
-
-  #take(charges: readonly SubjectCharge[], id?: string): Decided | Promise<Decided> {
-    const decided = this.#joint.decide(charges, true, id);
-    return decided instanceof Promise ? this.#taken(charges, decided) : this.#counted(decided);
-  }
-
-  async #taken(charges: readonly SubjectCharge[], decided: Promise<Decided>): Promise<Decided> {
-    try {
-      return this.#counted(await decided);
-    } catch (error) {
-      this.#telemetry.failed(charges.map(({ policy }) => policy.name));
-      throw error;
-    }
-  }
-
-  #counted(decided: Decided): Decided {
-    this.#telemetry.decided(decided.decisions, decided.allowed, decided.remembered);
-    return decided;
-  }
-
-  async #admit(charges: readonly SubjectCharge[]): Promise<Admission> {
-    const id = charges.some(({ policy }) => hasSlots(policy)) ? randomUUID() : undefined;
-    const sentAtMs = this.connection.clock.now();
-    const { decisions, allowed, slots } = await this.#take(charges, id);
-    const denial = allowed ? undefined : decisions.find((decision) => !decision.allowed);
-    const [decision] = decisions;
-    if (!allowed || id === undefined || decision === undefined) return { decisions, denial, slot: undefined };
-    const onReleased = () => {
-      for (const charge of charges) this.#lines.wake(lineOf(charge));
-    };
-    return { decisions, denial, slot: new HeldSlot(this.#keeper, { decision, slots, id, sentAtMs, onReleased }) };
-  }
-
-  #waitFor<T>(
-    operation: string,
-    charge: SubjectCharge,
-    options: WaitOptions,
-    attempt: () => Promise<{ got: T | undefined; decision: RateLimitDecision }>,
-  ): Promise<T> {
-    checkKnownKeys(options, ['cost', 'maxWait', 'signal'], operation);
-    const maxWaitMs = durationMs(options.maxWait ?? 0, `${operation}.maxWait`, { min: 0 });
-    return this.#lines.wait(lineOf(charge), { maxWaitMs, signal: options.signal }, async (): Promise<Attempt<T>> => {
-      const { got, decision } = await attempt();
-      return { got, decision, againInMs: againIn(decision) };
-    });
-  }
-}
-
-/** A denial of a concurrency limit alone may end at any moment, as soon as somebody is ready. */
-function againIn({ limits, retryAfterMs }: RateLimitDecision): number {
-  const rates = limits.filter(({ kind, blocked }) => kind !== 'concurrency' || blocked);
-  const slots = limits.length > rates.length;
-  const ratesMs = Math.max(0, ...rates.map((limit) => limit.retryAfterMs));
-  return slots ? Math.max(ratesMs, Math.min(retryAfterMs, slotPollMs * (0.5 + Math.random() / 2))) : retryAfterMs;
-}
-
-/** Tells policies and subjects apart, in this process. */
-function lineOf({ policy, subject }: Pick<SubjectCharge, 'policy' | 'subject'>): string {
-  return `${policy.id} ${encodeSubject(subject)}`;
-}
-
-function checkCost(cost: number): number {
-  return checkInteger(cost, 'cost', 0, largestCost);
-}
-
-function hasSlots({ limits }: CompiledPolicy): boolean {
-  return limits.some(({ limit }) => limit.kind === 'concurrency');
-}
-
-function refuseSlots({ policy }: SubjectCharge, operation: string): void {
-  if (!hasSlots(policy)) return;
-  throw new OptionsError(
-    `${operation}("${policy.name}")`,
-    'has a concurrency limit, whose slots somebody has to give back. Use acquire or run.',
-  );
-}
-
-function refuseTwice(charges: readonly SubjectCharge[]): void {
-  if (charges.length < 2) return;
-  const seen = new Set<string>();
-  for (const { policy, subject } of charges) {
-    const name = lineOf({ policy, subject });
-    if (seen.has(name)) {
-      throw new OptionsError('check', `names the policy "${policy.name}" twice for one key. Add up the cost.`);
-    }
-    seen.add(name);
-  }
-}
-
-function only({ decisions }: Pick<Decided, 'decisions'>): RateLimitDecision {
-  const [decision] = decisions;
-  if (decision === undefined) throw new TypeError('A charge has a decision.');
-  return decision;
 }

@@ -101,10 +101,17 @@ describeOn(standalone, cluster)('corrections', (redis) => {
     const check = <T>(values: fc.Arbitrary<T>, property: (value: T) => Promise<void>) =>
       fc.assert(fc.asyncProperty(values, property), { numRuns: runs });
 
+    /** Goes on until what it is about has come up often enough, which in a few runs it may not by chance. */
+    async function checkUntil<T>(isEnough: () => boolean, ...checked: Parameters<typeof check<T>>): Promise<void> {
+      for (let round = 0; round < 5 && !isEnough(); round++) await check(...checked);
+      expect(isEnough()).toBe(true);
+    }
+
     it('says right after a refund what it said before the charge', async () => {
       let refunds = 0;
       const one = fc.record({ limit: limitsByKind[kind], history, cost: fc.integer({ min: 1, max: 4 }) });
-      await check(one, async ({ limit: { limit }, history: calls, cost }) => {
+      const isEnough = () => refunds > runs / 10;
+      await checkUntil(isEnough, one, async ({ limit: { limit }, history: calls, cost }) => {
         const subject = new Subject(limit);
         const atUs = await live(subject, calls);
         const before = await subject.look(atUs);
@@ -114,7 +121,6 @@ describeOn(standalone, cluster)('corrections', (redis) => {
         expect(await subject.look(atUs)).toEqual(before);
         refunds++;
       });
-      expect(refunds).toBeGreaterThan(runs / 10);
     });
 
     it('never gives back more than the charge still takes, nor into a later window', async () => {
@@ -126,7 +132,8 @@ describeOn(standalone, cluster)('corrections', (redis) => {
         laterUs,
       });
       let partial = 0;
-      await check(one, async ({ limit: { limit }, before, cost, after, laterUs: later }) => {
+      const isEnough = () => partial > 0;
+      await checkUntil(isEnough, one, async ({ limit: { limit }, before, cost, after, laterUs: later }) => {
         const subject = new Subject(limit);
         const unconsumed = new Subject(limit);
         let atUs = await live(subject, before);
@@ -155,7 +162,6 @@ describeOn(standalone, cluster)('corrections', (redis) => {
         expect(writes > 0).toBe(change < 0);
         if (change > -cost) partial++;
       });
-      expect(partial).toBeGreaterThan(0);
     });
 
     it('takes at most what is left as a penalty', async () => {

@@ -1,4 +1,4 @@
-import { Controller, Get, Injectable, Module, type Type } from '@nestjs/common';
+import { Controller, Get, Injectable, Module, UseGuards, type Type } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { RedisModule } from '@redstart/redis-core';
 import { describeOn, standalone } from '@redstart/redis-testing';
@@ -8,6 +8,7 @@ import {
   getRateLimitToken,
   LimitCalls,
   RateLimit,
+  RateLimitGuard,
   RateLimitService,
   RedisRateLimitModule,
   SkipRateLimit,
@@ -39,6 +40,57 @@ class LimitedService {
   @LimitCalls('api', { key: () => 'x' })
   async run() {
     return Promise.resolve(1);
+  }
+}
+
+@Controller()
+class TwiceInline {
+  @RateLimit({ limit: 1, window: '1m' })
+  @RateLimit({ limit: 5, window: '1h' })
+  @Get()
+  get() {
+    return 1;
+  }
+}
+
+@Controller()
+class BareGuard {
+  @UseGuards(RateLimitGuard)
+  @Get()
+  get() {
+    return 1;
+  }
+
+  @RateLimit('api')
+  @Get('limited')
+  limited() {
+    return 1;
+  }
+}
+
+@UseGuards(RateLimitGuard)
+@Controller()
+class BareClass {
+  @Get()
+  get() {
+    return 1;
+  }
+}
+
+/** The guard once more beside limits does no harm. */
+@UseGuards(RateLimitGuard)
+@Controller()
+class GuardedTwice {
+  @UseGuards(RateLimitGuard)
+  @RateLimit('api')
+  @Get()
+  get() {
+    return 1;
+  }
+
+  @Get('free')
+  free() {
+    return 1;
   }
 }
 
@@ -230,8 +282,16 @@ describeOn(standalone)('the boot', (redis) => {
     ['@RateLimit or @SkipRateLimit on LostSkip.get: another decorator above it', moduleOf([LostSkip])],
     ['@RateLimit or @SkipRateLimit on LosesByInheritance.get: another', moduleOf([LosesByInheritance])],
     ['rate limit "Namesake.get": is written at two places', moduleOf([namesake(), namesake()])],
+    ['For several limits at one place use all(…)', moduleOf([TwiceInline])],
+    ['@UseGuards(RateLimitGuard) on BareGuard.get: limits nothing by itself', moduleOf([BareGuard])],
+    ['@UseGuards(RateLimitGuard) on BareClass: limits nothing by itself', moduleOf([BareClass])],
   ])('fails: %s', async (message, feature) => {
     await expect(boot(feature)).rejects.toThrow(message);
+  });
+
+  it('passes for the guard beside limits, and where global policies are what it limits by', async () => {
+    await (await startApp(redis.connection, {}, { controllers: [GuardedTwice] })).close();
+    await (await startApp(redis.connection, { global: ['api'] }, { controllers: [BareGuard, BareClass] })).close();
   });
 
   it('says what to do about a decorator that has lost a limit, and lets pass one that has not', async () => {

@@ -2,8 +2,8 @@ import {
   Controller,
   ForbiddenException,
   Get,
+  HttpException,
   Injectable,
-  Module,
   Param,
   ParseIntPipe,
   Res,
@@ -13,23 +13,25 @@ import {
 } from '@nestjs/common';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
-import { Test } from '@nestjs/testing';
-import { ManualClock, RedisModule } from '@redstart/redis-core';
+import { ManualClock } from '@redstart/redis-core';
 import { describeOn, eventually, standalone } from '@redstart/redis-testing';
-import { request as httpRequest } from 'node:http';
+import { once } from 'node:events';
+import { request as httpRequest, type ServerResponse } from 'node:http';
 import {
   concurrency,
   createPolicies,
+  currentSlot,
   RateLimit,
   RateLimitService,
-  RedisRateLimitModule,
   slidingWindow,
+  SlotLostError,
 } from '../src/index.js';
 import { CallEnd, type CallOutcome } from '../src/requests/call-end.js';
-import { silent } from './test-app.js';
+import { compileApp } from './test-app.js';
 
 const policies = createPolicies({
   exports: concurrency({ limit: 1, lease: '30s' }),
+  short: concurrency({ limit: 1, lease: '3s' }),
   tries: slidingWindow({ limit: 2, window: '1h' }),
 });
 const key = () => 'k';
@@ -51,6 +53,12 @@ class ExportsController {
   async slow() {
     await new Promise<void>((resolve) => gates.push(resolve));
     return 'done';
+  }
+
+  @Get('slot')
+  async slot() {
+    await new Promise(setImmediate);
+    return { policy: currentSlot()?.decision.policy, lost: currentSlot()?.signal.aborted };
   }
 
   @Get('fails')
@@ -75,17 +83,62 @@ class ExportsController {
   }
 }
 
+@Controller('short')
+class ShortController {
+  /** Goes on until the slot is lost. */
+  @RateLimit('short', { key })
+  @Get()
+  async untilLost() {
+    gates.push(() => undefined);
+    const signal = currentSlot()?.signal;
+    if (signal === undefined) return 'none';
+    await once(signal, 'abort');
+    const reason: unknown = signal.reason;
+    return reason instanceof SlotLostError ? reason.reason : 'something else';
+  }
+
+  @Get('unlimited')
+  unlimited() {
+    return currentSlot()?.decision.policy ?? 'none';
+  }
+}
+
+/** What `refundOn` was told. */
+const told: CallOutcome[] = [];
+const successOnly = (outcome: CallOutcome) => {
+  told.push(outcome);
+  return outcome.status === 200;
+};
+
 @Controller('tries')
 class TriesController {
+  @RateLimit('tries', { key, refundOn: successOnly })
+  @Get('slow')
+  async slow() {
+    await new Promise<void>((resolve) => gates.push(resolve));
+    return 'done';
+  }
+
+  @RateLimit('tries', { key, refundOn: successOnly })
+  @Get('half')
+  half(@Res() response: { raw?: ServerResponse } & ServerResponse) {
+    const raw = response.raw ?? response;
+    raw.writeHead(200).write('half');
+    gates.push(() => raw.end('of it'));
+  }
+
+  @RateLimit('tries', { key, refundOn: async ({ status }) => Promise.resolve(status === 500) })
+  @Get('later/:status')
+  later(@Param('status', ParseIntPipe) status: number) {
+    throw new HttpException('on purpose', status);
+  }
+
   @RateLimit('tries', { key, refundOn: ({ status = 200, aborted }) => status >= 400 || aborted })
   @Get(':id')
   try(@Param('id', ParseIntPipe) id: number) {
     return id;
   }
 }
-
-@Module({ controllers: [ExportsController, TriesController] })
-class AppModule {}
 
 const adapters: [string, () => ExpressAdapter | FastifyAdapter][] = [
   ['Express', () => new ExpressAdapter()],
@@ -98,15 +151,11 @@ describeOn(standalone)('the end of a request', (redis) => {
     let url: string;
 
     beforeAll(async () => {
-      const testing = await Test.createTestingModule({
-        imports: [
-          RedisModule.forRoot({ namespace: 'test', ...redis.connection }),
-          RedisRateLimitModule.forRoot({ policies, budget: '5s', deniedKeys: 0 }),
-          AppModule,
-        ],
-      })
-        .setLogger(silent)
-        .compile();
+      const testing = await compileApp(
+        redis.connection,
+        { policies, budget: '5s', deniedKeys: 0 },
+        { controllers: [ExportsController, ShortController, TriesController] },
+      );
       app = testing.createNestApplication(adapter());
       await app.listen(0, '127.0.0.1');
       url = await app.getUrl();
@@ -141,6 +190,15 @@ describeOn(standalone)('the end of a request', (redis) => {
       await slotsComeBack();
     });
 
+    it('lets the handler find its slot, and stop when that is lost', async () => {
+      expect(await (await fetch(`${url}/exports/slot`)).json()).toEqual({ policy: 'exports', lost: false });
+      expect(await (await fetch(`${url}/short/unlimited`)).text()).toBe('none');
+      const stopped = fetch(`${url}/short`);
+      await eventually(() => gates.length === 1);
+      expect(await redis.client().del('test:ratelimit:{k}:short:slots')).toBe(1);
+      expect(await (await stopped).text()).toBe('gone');
+    });
+
     it.each([
       ['a handler throws', '/exports/fails', 500],
       ['a later guard refuses', '/exports/refused', 403],
@@ -160,6 +218,43 @@ describeOn(standalone)('the end of a request', (redis) => {
       leaving.destroy();
       await slotsComeBack();
       gates[0]?.();
+    });
+
+    it('tells refundOn no status of an answer that was never given', async () => {
+      told.length = 0;
+      const leaving = httpRequest(`${url}/tries/slow`);
+      leaving.on('error', () => undefined);
+      leaving.end();
+      await eventually(() => gates.length === 1);
+      leaving.destroy();
+      await eventually(() => {
+        expect(told).toEqual([{ status: undefined, error: undefined, aborted: true }]);
+      });
+      gates[0]?.();
+      // A refund would have been sent before this question.
+      expect(await remaining('tries')).toBe(1);
+    });
+
+    it('tells refundOn the status of an answer that was cut off', async () => {
+      told.length = 0;
+      const leaving = httpRequest(`${url}/tries/half`, (answer) => {
+        answer.on('error', () => undefined);
+        answer.once('data', () => leaving.destroy());
+      });
+      leaving.on('error', () => undefined);
+      leaving.end();
+      await eventually(() => {
+        expect(told).toEqual([{ status: 200, error: undefined, aborted: true }]);
+      });
+      gates[0]?.();
+    });
+
+    it('waits for what refundOn says later', async () => {
+      expect(await status('/tries/later/400')).toBe(400);
+      expect(await status('/tries/later/500')).toBe(500);
+      await eventually(async () => (await remaining('tries')) === 1);
+      expect(await status('/tries/later/400')).toBe(400);
+      expect(await status('/tries/later/400')).toBe(429);
     });
 
     it('refunds what refundOn wants back, by the status of the answer', async () => {

@@ -1,7 +1,8 @@
-import { RedisConnections, type RedisConnection } from '@redstart/redis-core';
+import { ManualClock, RedisConnections, type RedisConnection } from '@redstart/redis-core';
 import { describeOn, standalone } from '@redstart/redis-testing';
 import { concurrency, fixedWindow, gcra, slidingLog, slidingWindow, tokenBucket } from '../src/index.js';
 import type { Limit } from '../src/algorithms/algorithms.js';
+import { LocalLimiter } from '../src/local/local-limiter.js';
 import { compilePolicy } from '../src/policies/policy.js';
 import { decideAt, newSubject, someMomentUs } from './support/driven-script.js';
 import { startApp, type TestApp } from './test-app.js';
@@ -157,5 +158,25 @@ describeOn(standalone)('limits that change', (redis) => {
     await ask(key, limit, { take: true, id: '', atUs: nowUs });
     const denied = await ask(key, limit, { take: true, id: '', atUs: nowUs });
     expect(denied?.retryUs).toBe((Date.parse(end) - Date.parse(now)) * 1_000);
+  });
+});
+
+describe('limits that change while this process counts', () => {
+  // Like the script: at the beginning of a second.
+  const startMs = 20_000;
+
+  it.each(changes)('hold at once for what has been counted: %s', (_name, before, after, says) => {
+    const clock = new ManualClock(startMs);
+    const local = new LocalLimiter(10, clock);
+    const ask = (limit: Limit, take: boolean, id: string) =>
+      local.decide([{ key: 'k', limit, cost: 1, enforce: true, blockMs: 0 }], take, id).verdicts[0];
+    for (let i = 0; i < 8; i++) expect(ask(before, true, `${i}`)).toMatchObject({ allowed: true });
+    const said = ask(after, false, 'after');
+    expect(said).toMatchObject(says);
+    if (said === undefined || said.retryUs === 0) return;
+    clock.advance(said.retryUs / 1_000 - 1);
+    expect(ask(after, true, 'after')).toMatchObject({ allowed: false });
+    clock.advance(1);
+    expect(ask(after, true, 'after')).toMatchObject({ allowed: true });
   });
 });

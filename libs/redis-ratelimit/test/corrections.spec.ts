@@ -2,6 +2,7 @@ import { OptionsError } from '@redstart/redis-core';
 import { cluster, describeOn, standalone } from '@redstart/redis-testing';
 import {
   all,
+  concurrency,
   createPolicies,
   fixedWindow,
   gcra,
@@ -25,6 +26,7 @@ const policies = createPolicies({
   both: all(slidingWindow({ limit: 5, window: '1m' }), gcra({ rate: 10, per: '1h' })),
   ban: slidingWindow({ limit: 2, window: '1m', block: '1h' }),
   shadow: slidingWindow({ limit: 1, window: '1h', enforce: false }),
+  slots: all(concurrency({ limit: 2 }), gcra({ rate: 5, per: '1h' })),
   exact: gcra({ rate: 5, per: '1h', exact: true }),
 });
 
@@ -101,6 +103,16 @@ describeOn(standalone, cluster)('corrections', (redis) => {
       expect(key).toBeUndefined();
     });
 
+    it('end a block by setting the count', async () => {
+      await limiter.block(kind, 'bad', '1h');
+      await limiter.set(kind, 'bad', 2);
+      expect(await limiter.peek(kind, 'bad')).toMatchObject({ allowed: true, remaining: 3 });
+      await limiter.block(kind, 'bad', '1h');
+      await limiter.set(kind, 'bad', 0);
+      expect(await limiter.peek(kind, 'bad')).toMatchObject({ allowed: true, remaining: 5 });
+      expect(await redis.client().keys('test:ratelimit:{bad}*')).toEqual([]);
+    });
+
     it('leave every key with a TTL', async () => {
       await limiter.consume(kind, 'ttl');
       await limiter.penalize(kind, 'ttl');
@@ -154,6 +166,55 @@ describeOn(standalone, cluster)('corrections', (redis) => {
     expect(await remainingOf('exact', 'ann')).toBe(3);
     await limiter.refund(receipt);
     expect(await remainingOf('exact', 'ann')).toBe(5);
+  });
+
+  it('block every limit of a policy', async () => {
+    await limiter.block('both', 'bad', '1h');
+    const { limits } = await limiter.peek('both', 'bad');
+    expect(limits.map(({ blocked }) => blocked)).toEqual([true, true]);
+    await limiter.set('both', 'bad', 0);
+    expect((await limiter.peek('both', 'bad')).allowed).toBe(true);
+  });
+
+  it('reach a block of slots as well, and leave the slots to their holders', async () => {
+    const slot = await limiter.acquire('slots', 'ann');
+    await limiter.block('slots', 'ann', '1h');
+    expect((await limiter.peek('slots', 'ann')).allowed).toBe(false);
+    await limiter.set('slots', 'ann', 1);
+    expect((await limiter.peek('slots', 'ann')).limits.map(({ remaining }) => remaining)).toEqual([1, 4]);
+    expect(await slot.release()).toBe(true);
+  });
+
+  it('believe no receipt that is none, or that charges somebody else', async () => {
+    const receipt = await receiptOf('gcra', 'ann', 2);
+    const other = await receiptOf('gcra', 'bob', 2);
+    const wrong: readonly [string, unknown][] = [
+      ['refund(receipt)', null],
+      ['refund(receipt)', 'receipt'],
+      ['refund(receipt)', { ...receipt, charges: null }],
+      ['refund(receipt)', { ...receipt, policy: undefined }],
+      ['refund(receipt)', { ...receipt, charges: Array.from({ length: 11 }, () => receipt.charges[0]) }],
+      ['refund(receipt).cost', { ...receipt, cost: -1_000 }],
+      ['refund(receipt).cost', { ...receipt, cost: 0.5 }],
+      ['refund(receipt).cost', { ...receipt, cost: NaN }],
+      ['refund(receipt).cost', { ...receipt, cost: '2' }],
+      ['refund(receipt).atUs', { ...receipt, atUs: 'now' }],
+      ['refund(receipt).countedBy', { ...receipt, countedBy: 'somebody' }],
+      ['refund(receipt).charges[0]', { ...receipt, charges: [null] }],
+      ['refund(receipt).charges[0].mark', { ...receipt, charges: [{ ...receipt.charges[0], mark: -1 }] }],
+      ['not that of its subject', { ...receipt, charges: other.charges }],
+      ['not that of its subject', { ...receipt, key: 'bob' }],
+    ];
+    for (const [problem, value] of wrong) {
+      const error: unknown = await limiter.refund(value as RateLimitReceipt).catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(OptionsError);
+      expect(String(error)).toContain(problem);
+    }
+    expect([await remainingOf('gcra', 'ann'), await remainingOf('gcra', 'bob')]).toEqual([3, 3]);
+    // A cost that is too large gives back what there is, and no more.
+    expect(await limiter.refund({ ...receipt, cost: 1_000 })).toBe(true);
+    expect(await remainingOf('gcra', 'ann')).toBe(5);
+    expect(await limiter.refund(receipt)).toBe(false);
   });
 
   it('refuse wrong arguments by name', async () => {

@@ -1,4 +1,4 @@
-import { describeOn, eventually, standalone } from '@redstart/redis-testing';
+import { describeOn, eventually, FaultProxy, standalone } from '@redstart/redis-testing';
 import {
   createPolicies,
   dynamic,
@@ -7,6 +7,7 @@ import {
   RateLimitService,
   slidingWindow,
   type RateLimitEvent,
+  type Policies,
   type StaticPolicy,
 } from '../src/index.js';
 import { startApp, type TestApp } from './test-app.js';
@@ -17,6 +18,7 @@ describeOn(standalone)('dynamic limits', (redis) => {
   let limits: Record<string, StaticPolicy>;
   let asked: unknown[];
   let outage: Error | undefined;
+  let policies: Policies;
 
   beforeEach(async () => {
     asked = [];
@@ -40,7 +42,7 @@ describeOn(standalone)('dynamic limits', (redis) => {
       { cache: 0 },
     );
     const nothing = dynamic(() => ({ limit: 5 }) as unknown as StaticPolicy);
-    const policies = createPolicies({ plan, fresh, nothing, fixed: slidingWindow({ limit: 2, window: '1h' }) });
+    policies = createPolicies({ plan, fresh, nothing, fixed: slidingWindow({ limit: 2, window: '1h' }) });
     app = await startApp(redis.connection, { policies, budget: '5s' });
     limiter = app.get(RateLimitService);
   });
@@ -67,8 +69,83 @@ describeOn(standalone)('dynamic limits', (redis) => {
     await limiter.consume('plan', 'tenant:free', { cost: 2 });
     limits['tenant:free'] = gcra({ rate: 2, per: '1h', burst: 6 });
     expect((await limiter.consume('plan', 'tenant:free')).allowed).toBe(false);
-    limiter.refresh('plan', 'tenant:free');
+    await limiter.refresh('plan', 'tenant:free');
     expect(await limiter.consume('plan', 'tenant:free')).toMatchObject({ allowed: true, limit: 6, remaining: 3 });
+  });
+
+  it('change at once in other processes, too: for one key, or for all', async () => {
+    const otherApp = await startApp(redis.connection, { policies: createPolicies(policies), budget: '5s' });
+    try {
+      const other = otherApp.get(RateLimitService);
+      const limitsNow = async () => {
+        const told = await Promise.all(['tenant:free', 'tenant:paid'].map((key) => other.peek('plan', key)));
+        return told.map(({ limit }) => limit);
+      };
+      expect(await limitsNow()).toEqual([2, 10]);
+      let rate = 20;
+      // From some time on it listens, and then only that key is asked about again.
+      await eventually(async () => {
+        rate += 2;
+        limits['tenant:free'] = gcra({ rate, per: '1h' });
+        limits['tenant:paid'] = gcra({ rate: rate + 1, per: '1h' });
+        await limiter.refresh('plan', ['tenant', 'free']);
+        await eventually(async () => {
+          expect((await limitsNow())[0]).toBe(rate);
+        });
+        expect((await limitsNow())[1]).toBeLessThan(rate);
+      });
+      await limiter.refresh('plan');
+      await eventually(async () => {
+        expect(await limitsNow()).toEqual([rate, rate + 1]);
+      });
+    } finally {
+      await otherApp.close();
+    }
+  });
+
+  it('are asked for again when a process may have missed that they have changed', async () => {
+    await using proxy = await FaultProxy.start(redis.server);
+    const farApp = await startApp({ url: proxy.url }, { policies: createPolicies(policies), budget: '5s' });
+    try {
+      const far = farApp.get(RateLimitService);
+      const change = async (rate: number) => {
+        limits['tenant:free'] = gcra({ rate, per: '1h' });
+        await limiter.refresh('plan');
+      };
+      await far.peek('plan', 'tenant:free');
+      await change(3);
+      await eventually(async () => {
+        expect((await far.peek('plan', 'tenant:free')).limit).toBe(3);
+      });
+      limits['tenant:free'] = gcra({ rate: 7, per: '1h' });
+      expect((await far.peek('plan', 'tenant:free')).limit).toBe(3);
+      expect(proxy.reset().injected).toBeGreaterThan(0);
+      await eventually(async () => {
+        expect((await far.peek('plan', 'tenant:free')).limit).toBe(7);
+      });
+    } finally {
+      await farApp.close();
+    }
+  });
+
+  it('are asked for again when they change while they are being asked for', async () => {
+    let answer: (policy: StaticPolicy) => void = () => undefined;
+    const slow = dynamic(() => new Promise<StaticPolicy>((resolve) => (answer = resolve)), { cache: '1h' });
+    const slowApp = await startApp(redis.connection, { policies: createPolicies({ slow }), budget: '5s' });
+    try {
+      const service = slowApp.get(RateLimitService);
+      const before = service.peek('slow', 'ann');
+      const answerBefore = answer;
+      await service.refresh('slow', 'ann');
+      const after = service.peek('slow', 'ann');
+      answer(gcra({ rate: 9, per: '1h' }));
+      answerBefore(gcra({ rate: 8, per: '1h' }));
+      expect((await before).limit).toBe(8);
+      expect((await after).limit).toBe(9);
+      expect((await service.peek('slow', 'ann')).limit).toBe(9);
+    } finally {
+      await slowApp.close();
+    }
   });
 
   it('hold on while they cannot be asked for, and fail where they are not known yet', async () => {

@@ -39,9 +39,10 @@ describe('when Redis', () => {
       expect(await limiter.consume('rate', 'eve', { cost: 0 })).toMatchObject({ decidedBy: 'redis', remaining: 5 });
       expect(await limiter.peek('api', 'ann')).toMatchObject({ decidedBy: 'redis', remaining: 5 });
     }, roomy);
-  }, 40_000);
+  }, 90_000);
 
-  it.each([200, 5_000])('is slow by %i ms, no call waits longer than the budget', async (latencyMs) => {
+  // Longer by far than a machine stalls: what has arrived by then is no outage.
+  it.each([1_500, 5_000])('is slow by %i ms, no call waits longer than the budget', async (latencyMs) => {
     await using server = await RedisServer.start();
     await using proxy = await FaultProxy.start(server);
     const limiter = await limiterAt({ url: proxy.url });
@@ -59,7 +60,12 @@ describe('when Redis', () => {
   it('stands still, the policies decide, and the slot of a call is lost in time', async () => {
     await using server = await RedisServer.start();
     const limiter = await limiterAt({ url: server.url }, 1_000); // enough for the slot to come from Redis
-    const slot = await limiter.acquire('export', 'ann');
+    const slot = await eventually(async () => {
+      const held = await limiter.acquire('export', 'ann');
+      if (held.decision.decidedBy === 'redis') return held;
+      await held.release();
+      throw new Error('Redis did not answer within the budget.');
+    });
     server.pause();
     try {
       expect(await limiter.consume('api', 'ann')).toMatchObject({ allowed: true, decidedBy: 'local' });
@@ -73,7 +79,7 @@ describe('when Redis', () => {
     await eventually(async () => {
       expect((await limiter.consume('rate', 'ann')).decidedBy).toBe('redis');
     }, roomy);
-  }, 40_000);
+  }, 90_000);
 
   it('fails over, exact calls are charged once each or fail', async () => {
     await using servers = await RedisSentinel.start();
@@ -105,7 +111,7 @@ describe('when Redis', () => {
     // A call that was decided elsewhere in the end may have been charged first, and one that was charged last may have died with the old master.
     expect(charged).toBeLessThanOrEqual(admitted + local);
     expect(charged).toBeGreaterThan(0);
-  }, 60_000);
+  }, 150_000);
 });
 
 describeOn(standalone)('connections that break all the time', (redis) => {

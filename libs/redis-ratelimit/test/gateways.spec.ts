@@ -1,28 +1,33 @@
-import { Injectable, Module, UseGuards, type CanActivate, type ExecutionContext } from '@nestjs/common';
+import {
+  Injectable,
+  UseGuards,
+  UseInterceptors,
+  type CanActivate,
+  type NestInterceptor,
+  type ExecutionContext,
+} from '@nestjs/common';
 import type { INestApplication, WebSocketAdapter } from '@nestjs/common';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { IoAdapter } from '@nestjs/platform-socket.io';
 import { WsAdapter } from '@nestjs/platform-ws';
-import { Test } from '@nestjs/testing';
-import { SubscribeMessage, WebSocketGateway, type OnGatewayConnection } from '@nestjs/websockets';
-import { RedisModule } from '@redstart/redis-core';
+import { SubscribeMessage, WebSocketGateway, WsException, type OnGatewayConnection } from '@nestjs/websockets';
 import { describeOn, eventually, standalone } from '@redstart/redis-testing';
 import { once } from 'node:events';
-import { Observable } from 'rxjs';
+import { Observable, of } from 'rxjs';
 import { io } from 'socket.io-client';
 import { WebSocket } from 'ws';
 import {
   by,
   concurrency,
   createPolicies,
+  currentSlot,
   RateLimit,
   RateLimitGuard,
   RateLimitService,
-  RedisRateLimitModule,
   slidingWindow,
 } from '../src/index.js';
-import { silent } from './test-app.js';
+import { compileApp } from './test-app.js';
 
 const policies = createPolicies({
   everything: slidingWindow({ limit: 1_000, window: '1m' }),
@@ -43,11 +48,22 @@ class UserGuard implements CanActivate {
   }
 }
 
+/** Answers in the place of the handler, as a cache does, or throws. */
+const shortcut: NestInterceptor = {
+  intercept(context, next) {
+    const data: unknown = context.switchToWs().getData();
+    if (data === 'cached') return of({ event: 'said', data: 'cached' });
+    if (data === 'fails') throw new WsException('on purpose');
+    return next.handle();
+  },
+};
+
 let connections = 0;
 const streams: (() => void)[] = [];
 
 @RateLimit('chat')
 @UseGuards(UserGuard)
+@UseInterceptors(shortcut)
 @WebSocketGateway()
 class ChatGateway implements OnGatewayConnection {
   handleConnection(): void {
@@ -69,17 +85,15 @@ class ChatGateway implements OnGatewayConnection {
   @RateLimit('streams', { key: () => 'k' })
   @SubscribeMessage('stream')
   stream(): Observable<{ event: string; data: unknown }> {
+    const data = currentSlot()?.decision.policy;
     return new Observable((subscriber) => {
-      subscriber.next({ event: 'said', data: 'first' });
+      subscriber.next({ event: 'said', data });
       streams.push(() => {
         subscriber.complete();
       });
     });
   }
 }
-
-@Module({ providers: [ChatGateway] })
-class ChatModule {}
 
 /** A client of either kind: what it sends, and what it is told. */
 interface Client {
@@ -145,20 +159,16 @@ describeOn(standalone)('limited gateways', (redis) => {
       );
 
     beforeAll(async () => {
-      const testing = await Test.createTestingModule({
-        imports: [
-          RedisModule.forRoot({ namespace: 'test', ...redis.connection }),
-          RedisRateLimitModule.forRoot({
-            policies,
-            global: [{ policy: 'everything', on: ['ws'], key: () => 'all' }],
-            budget: '5s',
-            deniedKeys: 0,
-          }),
-          ChatModule,
-        ],
-      })
-        .setLogger(silent)
-        .compile();
+      const testing = await compileApp(
+        redis.connection,
+        {
+          policies,
+          global: [{ policy: 'everything', on: ['ws'], key: () => 'all' }],
+          budget: '5s',
+          deniedKeys: 0,
+        },
+        { providers: [ChatGateway] },
+      );
       app = testing.createNestApplication(http());
       app.useWebSocketAdapter(adapter(app));
       const framework: unknown = app.getHttpAdapter().getInstance();
@@ -225,12 +235,21 @@ describeOn(standalone)('limited gateways', (redis) => {
     it('holds a slot as long as the answers of a message go on', async () => {
       const client = await open();
       client.send('stream');
-      await answers(client, 1);
+      expect(await answers(client, 1)).toEqual([{ event: 'said', data: 'streams' }]);
       expect(await remaining('streams', 'k')).toBe(0);
       client.send('stream');
       expect((await answers(client, 2))[1]?.data).toMatchObject({ code: 'RATE_LIMIT_EXCEEDED' });
       streams[0]?.();
       await eventually(async () => (await remaining('streams', 'k')) === 1, { within: 20_000 });
+    });
+
+    it.each(['cached', 'fails'])("gives the slot back with an answer that was not the handler's: %s", async (data) => {
+      const client = await open();
+      client.send('stream', data);
+      expect(await answers(client, 1)).toMatchObject([{ event: data === 'fails' ? 'exception' : 'said' }]);
+      // Sooner than after the 10 s that a later guard may take.
+      await eventually(async () => (await remaining('streams', 'k')) === 1, { within: 7_000 });
+      expect(streams).toEqual([]);
     });
 
     it('lets the gateway hear of its connections as before', async () => {

@@ -16,7 +16,7 @@ import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { RedisModule } from '@redstart/redis-core';
-import { cluster, describeOn, standalone } from '@redstart/redis-testing';
+import { cluster, describeOn, eventually, standalone } from '@redstart/redis-testing';
 import { Cluster } from 'ioredis';
 import {
   all,
@@ -37,6 +37,7 @@ const policies = createPolicies({
   api: slidingWindow({ limit: 3, window: '1m' }),
   login: all(slidingWindow({ limit: 2, window: '1m' }), slidingWindow({ limit: 10, window: '1h' })),
   search: slidingWindow({ limit: 5, window: '500ms' }),
+  details: slidingWindow({ limit: 5, window: '1m' }),
 });
 
 /** Finds the user where the header says: what an authentication guard does. */
@@ -158,7 +159,7 @@ class SeveralController {
 
   @RateLimit('api', { key: () => 'a:b' })
   @RateLimit('login', { key: () => ['a:b'] })
-  @RateLimit('search', { key: () => ['a', 'b'] })
+  @RateLimit('details', { key: () => ['a', 'b'] })
   @Get('keys')
   keys() {
     return 1;
@@ -213,8 +214,9 @@ describeOn(standalone, cluster)('limited routes', (redis) => {
       const denied = await get('/flights');
       expect(denied.status).toBe(429);
       expect(denied.headers.get('content-type')).toContain('application/problem+json');
-      expect(Number(denied.headers.get('retry-after'))).toBeGreaterThanOrEqual(60);
-      expect(denied.headers.get('ratelimit')).toMatch(/"everything";r=997;t=6\d, "api";r=0;t=6\d$/);
+      // The minute and the rest of a bucket, less what has passed since it was counted: on a machine that stalls that may be seconds.
+      expect(Number(denied.headers.get('retry-after'))).toBeGreaterThanOrEqual(30);
+      expect(denied.headers.get('ratelimit')).toMatch(/"everything";r=997;t=[3-6]\d, "api";r=0;t=[3-6]\d$/);
       const problem: unknown = await denied.json();
       expect(problem).toMatchObject({
         status: 429,
@@ -260,7 +262,7 @@ describeOn(standalone, cluster)('limited routes', (redis) => {
       expect((await limiter.peek('api', ['a', 'b'])).remaining).toBe(2);
       expect((await limiter.peek('login', ['a:b'])).remaining).toBe(1);
       expect((await limiter.peek('login', 'a:b')).remaining).toBe(2);
-      expect((await limiter.peek('search', 'a:b')).remaining).toBe(4);
+      expect((await limiter.peek('details', 'a:b')).remaining).toBe(4);
     });
 
     it('limits an inherited handler once, and one whose decorator stands below the route', async () => {
@@ -306,8 +308,11 @@ describeOn(standalone, cluster)('limited routes', (redis) => {
       expect([never.status, never.headers.get('retry-after')]).toEqual([429, null]);
       const soon = await get('/scoped/search', { 'x-tenant': 'fast', 'x-cost': '5' });
       expect(soon.status).toBe(200);
-      const denied = await get('/scoped/search', { 'x-tenant': 'fast', 'x-cost': '5' });
-      expect([denied.status, denied.headers.get('retry-after')]).toEqual([429, '1']);
+      // On a machine that stalls the half second may be over, and the next one is taken.
+      await eventually(async () => {
+        const denied = await get('/scoped/search', { 'x-tenant': 'fast', 'x-cost': '5' });
+        expect([denied.status, denied.headers.get('retry-after')]).toEqual([429, '1']);
+      });
     });
 
     it('applies global policies to routes without limits, and answers 429 for @LimitCalls too', async () => {
@@ -315,7 +320,7 @@ describeOn(standalone, cluster)('limited routes', (redis) => {
       for (let i = 0; i < 3; i++) expect((await get('/open')).status).toBe(200);
       const denied = await get('/open');
       expect(denied.status).toBe(429);
-      expect(denied.headers.get('ratelimit')).toMatch(/^"api";r=0;t=6\d$/);
+      expect(denied.headers.get('ratelimit')).toMatch(/^"api";r=0;t=[3-6]\d$/);
     });
 
     it('counts a request once when the guard is registered for the application as well', async () => {

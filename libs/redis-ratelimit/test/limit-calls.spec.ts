@@ -3,7 +3,14 @@ import { ModuleRef } from '@nestjs/core';
 import { UnboundMethodError } from '@redstart/redis-core';
 import { cluster, describeOn, standalone } from '@redstart/redis-testing';
 import { firstValueFrom, Observable, of } from 'rxjs';
-import { LimitCalls, RateLimitExceededError, RateLimitKeyMissingError, RateLimitService } from '../src/index.js';
+import {
+  concurrency,
+  currentSlot,
+  LimitCalls,
+  RateLimitExceededError,
+  RateLimitKeyMissingError,
+  RateLimitService,
+} from '../src/index.js';
 import { startApp, type TestApp } from './test-app.js';
 
 let ran = 0;
@@ -26,6 +33,25 @@ class QuoteService extends Base {
   @LimitCalls({ limit: 1, window: '1h' }, { key: () => 'stream' })
   stream(): Observable<number> {
     return of(1);
+  }
+
+  @LimitCalls(concurrency({ limit: 1 }), { key: () => 'report' })
+  async report() {
+    await new Promise(setImmediate);
+    return currentSlot();
+  }
+
+  @LimitCalls('api', { key: () => 'stack' })
+  @LimitCalls('search', { key: () => 'stack', cost: 4 })
+  async both() {
+    ran++;
+    return Promise.resolve('both');
+  }
+
+  @LimitCalls('search', { key: (id: string) => ['twice', id], cost: 2 })
+  @LimitCalls('search', { key: (id: string) => ['twice', id] })
+  async twice(id: string) {
+    return Promise.resolve(id);
   }
 
   @LimitCalls('api', { key: (tenant?: string) => tenant })
@@ -86,6 +112,37 @@ describeOn(standalone, cluster)('@LimitCalls', (redis) => {
     const stream = quotes.stream();
     expect(await firstValueFrom(stream)).toBe(1);
     await expect(firstValueFrom(stream)).rejects.toBeInstanceOf(RateLimitExceededError);
+  });
+
+  it('lets the method find the slot that it holds until it ends', async () => {
+    const slot = await quotes.report();
+    expect(slot?.decision).toMatchObject({ policy: 'QuoteService.report', allowed: true });
+    expect(await slot?.release()).toBe(false);
+    expect(currentSlot()).toBeUndefined();
+    expect(await quotes.report()).not.toBe(slot);
+  });
+
+  it('charges several limits of one method together: all of them, or none', async () => {
+    const limiter = app.get(RateLimitService);
+    ran = 0;
+    expect(await quotes.both()).toBe('both');
+    const denied: unknown = await quotes.both().catch((error: unknown) => error);
+    expect(denied).toMatchObject({ code: 'RATE_LIMIT_EXCEEDED', decision: { policy: 'search' } });
+    expect(ran).toBe(1);
+    expect((await limiter.peek('api', 'stack')).remaining).toBe(2);
+    expect((await limiter.peek('search', 'stack')).remaining).toBe(1);
+  });
+
+  it('takes the dearer of two limits of one policy and key, once', async () => {
+    expect(await quotes.twice('a')).toBe('a');
+    expect((await app.get(RateLimitService).peek('search', ['twice', 'a'])).remaining).toBe(3);
+  });
+
+  it.each([-1, 0.5, Number.NaN, 2 ** 31 + 1])('refuses a cost of %d as bad input of whoever sent it', async (cost) => {
+    const refused: unknown = await quotes.quote('LX', cost).catch((error: unknown) => error);
+    expect(refused).toMatchObject({ code: 'RATE_LIMIT_INPUT', part: 'cost', response: { status: 400 } });
+    await expect(quotes.quote('\ud800', 1)).rejects.toMatchObject({ code: 'RATE_LIMIT_INPUT', part: 'key' });
+    expect((await app.get(RateLimitService).peek('api', ['airline', 'LX'])).remaining).toBe(3);
   });
 
   it('refuses a call without a key, and an instance that Nest did not build', async () => {

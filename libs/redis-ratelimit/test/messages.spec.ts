@@ -1,27 +1,27 @@
-import { Controller, Module, UseGuards, type CanActivate, type INestApplication } from '@nestjs/common';
+import {
+  Controller,
+  UseGuards,
+  type CanActivate,
+  type INestApplication,
+  type INestMicroservice,
+  type NestInterceptor,
+} from '@nestjs/common';
+import { APP_INTERCEPTOR } from '@nestjs/core';
 import {
   ClientProxyFactory,
   EventPattern,
   MessagePattern,
+  RpcException,
   Transport,
   type ClientProxy,
   type MicroserviceOptions,
   type TcpContext,
 } from '@nestjs/microservices';
-import { Test } from '@nestjs/testing';
-import { RedisModule } from '@redstart/redis-core';
 import { describeOn, eventually, standalone } from '@redstart/redis-testing';
-import { createServer } from 'node:net';
-import { firstValueFrom } from 'rxjs';
-import {
-  concurrency,
-  createPolicies,
-  RateLimit,
-  RateLimitService,
-  RedisRateLimitModule,
-  slidingWindow,
-} from '../src/index.js';
-import { silent } from './test-app.js';
+import type { Server } from 'node:net';
+import { firstValueFrom, of } from 'rxjs';
+import { concurrency, createPolicies, currentSlot, RateLimit, RateLimitService, slidingWindow } from '../src/index.js';
+import { compileApp } from './test-app.js';
 
 const policies = createPolicies({
   quotes: slidingWindow({ limit: 2, window: '1m' }),
@@ -37,6 +37,17 @@ const isQuote = (data: unknown): data is Quote => typeof data === 'object' && da
 
 let heard = 0;
 const reports: (() => void)[] = [];
+const held: unknown[] = [];
+
+/** Answers in the place of the handler, as a cache does, or throws. */
+const shortcut: NestInterceptor = {
+  intercept(context, next) {
+    const data: unknown = context.switchToRpc().getData();
+    if (data === 'cached') return of('cached');
+    if (data === 'fails') throw new RpcException('on purpose');
+    return next.handle();
+  },
+};
 
 class Passes implements CanActivate {
   canActivate(): boolean {
@@ -63,19 +74,18 @@ class QuotesController {
   @MessagePattern('report')
   async report(): Promise<string> {
     await new Promise<void>((resolve) => reports.push(resolve));
+    held.push(currentSlot()?.decision.policy);
     throw new Error('on purpose');
   }
 }
 
-@Module({ controllers: [QuotesController] })
-class QuotesModule {}
+const tcp: MicroserviceOptions = { transport: Transport.TCP, options: { host: '127.0.0.1', port: 0 } };
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
+/** A client of the microservice, which listens on a port that it was free to choose. */
+function clientOf(microservice: INestMicroservice): ClientProxy {
+  const address = microservice.unwrap<Server>().address();
+  if (address === null || typeof address === 'string') throw new Error('It does not listen.');
+  return ClientProxyFactory.create({ transport: Transport.TCP, options: { host: '127.0.0.1', port: address.port } });
 }
 
 describeOn(standalone)('limited messages', (redis) => {
@@ -87,22 +97,16 @@ describeOn(standalone)('limited messages', (redis) => {
     firstValueFrom(client.send<unknown>(pattern, data)).catch((error: unknown) => error);
 
   beforeAll(async () => {
-    const testing = await Test.createTestingModule({
-      imports: [
-        RedisModule.forRoot({ namespace: 'test', ...redis.connection }),
-        RedisRateLimitModule.forRoot({ policies, budget: '5s', deniedKeys: 0 }),
-        QuotesModule,
-      ],
-    })
-      .setLogger(silent)
-      .compile();
-    const options = { host: '127.0.0.1', port: await freePort() };
-    const tcp: MicroserviceOptions = { transport: Transport.TCP, options };
+    const testing = await compileApp(
+      redis.connection,
+      { policies, budget: '5s', deniedKeys: 0 },
+      { controllers: [QuotesController] },
+    );
     service = testing.createNestApplication();
     // Without the global filters of the application, as Nest does by default: denials are told all the same.
-    service.connectMicroservice(tcp);
+    const microservice = service.connectMicroservice(tcp);
     await service.startAllMicroservices();
-    client = ClientProxyFactory.create({ transport: Transport.TCP, options });
+    client = clientOf(microservice);
   });
   afterAll(async () => {
     await client.close();
@@ -150,8 +154,35 @@ describeOn(standalone)('limited messages', (redis) => {
     expect(await ask('report')).toMatchObject({ code: 'RATE_LIMIT_EXCEEDED' });
     reports[0]?.();
     expect(await first).toMatchObject({ message: 'Internal server error' });
+    expect(held).toEqual(['reports']);
     await eventually(async () => (await remaining('reports', 'k')) === 1, { within: 20_000 });
   });
+
+  it("gives the slot back with an answer that was not the handler's, of an interceptor of the application", async () => {
+    const testing = await compileApp(
+      redis.connection,
+      { policies, budget: '5s', deniedKeys: 0 },
+      { controllers: [QuotesController], providers: [{ provide: APP_INTERCEPTOR, useValue: shortcut }] },
+    );
+    const app = testing.createNestApplication();
+    const microservice = app.connectMicroservice(tcp, { inheritAppConfig: true });
+    let other: ClientProxy | undefined;
+    try {
+      await app.startAllMicroservices();
+      const asked = (other = clientOf(microservice));
+      for (const data of ['cached', 'fails', 'cached']) {
+        const answer = await firstValueFrom(asked.send<unknown>('report', data)).catch((error: unknown) => error);
+        if (data === 'fails') expect(answer).toMatchObject({ message: 'on purpose' });
+        else expect(answer).toBe('cached');
+        // Sooner than after the 10 s that a later guard may take.
+        await eventually(async () => (await remaining('reports', 'k')) === 1, { within: 7_000 });
+      }
+      expect(reports).toEqual([]);
+    } finally {
+      await other?.close();
+      await app.close();
+    }
+  }, 90_000);
 
   it('fails the boot for a message that is limited by what no message has', async () => {
     @Controller()
@@ -162,15 +193,7 @@ describeOn(standalone)('limited messages', (redis) => {
         // never called
       }
     }
-    const testing = await Test.createTestingModule({
-      imports: [
-        RedisModule.forRoot({ namespace: 'test', ...redis.connection }),
-        RedisRateLimitModule.forRoot({ policies }),
-      ],
-      controllers: [Keyless],
-    })
-      .setLogger(silent)
-      .compile();
+    const testing = await compileApp(redis.connection, { policies }, { controllers: [Keyless] });
     await expect(testing.init()).rejects.toThrow('@RateLimit on Keyless.keyless: counts messages of a microservice');
     await testing.close();
   });

@@ -1,11 +1,12 @@
-import { RedisConnections } from '@redstart/redis-core';
+import { hashSlot, RedisConnections } from '@redstart/redis-core';
 import { cluster, describeOn, FaultProxy, standalone } from '@redstart/redis-testing';
-import { all, createPolicies, gcra, RateLimitService, slidingWindow } from '../src/index.js';
+import { all, concurrency, createPolicies, gcra, RateLimitService, slidingWindow } from '../src/index.js';
 import { startApp, type TestApp } from './test-app.js';
 
 const policies = createPolicies({
   api: slidingWindow({ limit: 40, window: '1h' }),
   rate: gcra({ rate: 1_000, per: '1h' }),
+  slots: concurrency({ limit: 2, lease: '1h' }),
   both: all(slidingWindow({ limit: 10, window: '1m' }), slidingWindow({ limit: 30, window: '1h' })),
 });
 
@@ -26,6 +27,15 @@ describeOn(standalone, cluster)('calls of one tick', (redis) => {
       Array.from({ length: 64 }, (_, index) => Math.max(0, 39 - index)),
     );
     expect(new Set(decisions.map(({ receipt }) => receipt)).size).toBe(41); // 40, and none
+  });
+
+  it('on one key are as exact when they are more than one script decides', async () => {
+    const mixed = Array.from({ length: 1_500 }, (_, index) => (index % 3 === 0 ? ['rate', index] : ['rate', 'crowd']));
+    const decisions = await Promise.all(mixed.map(([policy, key]) => limiter.consume(String(policy), String(key))));
+    const crowd = decisions.filter((_, index) => index % 3 !== 0);
+    expect(crowd.map(({ remaining }) => remaining)).toEqual(crowd.map((_, index) => 999 - index));
+    const own = decisions.filter((_, index) => index % 3 === 0);
+    expect(own.map(({ remaining }) => remaining)).toEqual(own.map(() => 999));
   });
 
   it('keep their order when they want different things', async () => {
@@ -54,9 +64,28 @@ describeOn(standalone, cluster)('calls of one tick', (redis) => {
 
   it('do not suffer from one whose key holds something else', async () => {
     await redis.client().set('test:ratelimit:{odd}:api:sw-3600000-10', 'x');
-    const [odd, even] = await Promise.allSettled([limiter.consume('api', 'odd'), limiter.consume('api', 'even')]);
+    await redis.client().hset('test:ratelimit:{strange}:api:sw-3600000-10', { name: 'Ann' });
+    const calls = ['odd', 'even', 'strange', 'last'].map((key) => limiter.consume('api', key));
+    const [odd, even, strange, last] = await Promise.allSettled(calls);
     expect(odd).toMatchObject({ status: 'rejected', reason: { code: 'REDIS_COMMAND', reason: 'WRONGTYPE' } });
-    expect(even).toMatchObject({ status: 'fulfilled', value: { allowed: true, remaining: 39 } });
+    expect(odd).toMatchObject({ reason: { message: expect.stringContaining('wrong kind of value') as unknown } });
+    expect(strange).toMatchObject({ reason: { message: expect.stringContaining('something else') as unknown } });
+    for (const outcome of [even, last]) {
+      expect(outcome).toMatchObject({ status: 'fulfilled', value: { allowed: true, remaining: 39 } });
+    }
+  });
+
+  it('do not suffer from a slot that never ends, wherever it stands', async () => {
+    const ends = Date.now() * 1_000 + 1e9;
+    const key = 'test:ratelimit:{endless}:slots:slots';
+    await redis.client().zadd(key, ends, 'a', ends + 1, 'b', '+inf', 'c');
+    const [endless, even] = await Promise.allSettled([
+      limiter.acquire('slots', 'endless'),
+      limiter.consume('api', 'beside'),
+    ]);
+    expect(even).toMatchObject({ status: 'fulfilled', value: { allowed: true } });
+    expect(endless).toMatchObject({ status: 'rejected', reason: { code: 'RATE_LIMIT_EXCEEDED' } });
+    expect(endless).toMatchObject({ reason: { decision: { remaining: 0 } } });
   });
 
   it('of several subjects are all charged, or none', async () => {
@@ -85,6 +114,27 @@ describeOn(standalone, cluster)('calls of one tick', (redis) => {
     );
   });
 
+  it('of several subjects are answered in their places, whatever a denial has made needless to ask', async () => {
+    const key = (subject: string) => `test:ratelimit:{${subject}}`;
+    const neighbour = (of: string, near: boolean) =>
+      Array.from({ length: 100_000 }, (_, index) => `place ${index}`).find(
+        (subject) => (hashSlot(key(subject)) === hashSlot(key(of))) === near,
+      ) ?? '';
+    const [here, there] = [neighbour('place', true), neighbour('place', false)];
+    await limiter.consume('api', here, { cost: 40 });
+    const { decisions, denial } = await limiter.admit([
+      { policy: { name: 'rate' }, key: 'place', cost: 1 },
+      { policy: { name: 'api' }, key: there, cost: 1 },
+      { policy: { name: 'api' }, key: here, cost: 1 },
+    ]);
+    expect(decisions.map((decision) => decision?.allowed)).toEqual([
+      true,
+      redis.topology === 'cluster' ? undefined : true,
+      false,
+    ]);
+    expect(denial).toBe(decisions[2]);
+  });
+
   it('of several subjects stop at the first that denies', async () => {
     await limiter.consume('both', ['user', 'eve'], { cost: 10 });
     const decisions = await limiter.check([
@@ -103,7 +153,8 @@ describeOn(standalone)('the commands of one turn of the event loop', (redis) => 
 
   beforeAll(async () => {
     proxy = await FaultProxy.start(redis.server);
-    app = await startApp({ url: proxy.url }, { policies, budget: '10s' });
+    // Without denials to be remembered there is no channel to be listened to.
+    app = await startApp({ url: proxy.url }, { policies, budget: '10s', deniedKeys: 0 });
     limiter = app.get(RateLimitService);
     await limiter.check([
       { policy: 'api', key: 'warm' },
@@ -135,6 +186,13 @@ describeOn(standalone)('the commands of one turn of the event loop', (redis) => 
       });
     await Promise.all([limiter.consume('api', 'ticks'), later(), later()]);
     expect(Object.fromEntries(proxy.commands)).toEqual({ EVALSHA: 1 });
+  });
+
+  it('are several scripts when they are very many, though all want the same: none holds Redis up', async () => {
+    const decisions = await Promise.all(Array.from({ length: 3_000 }, () => limiter.consume('api', 'crowd')));
+    expect(decisions.filter(({ allowed }) => allowed)).toHaveLength(40);
+    expect(proxy.commands.get('EVALSHA')).toBeGreaterThanOrEqual(Math.ceil(3_000 / 512));
+    expect(proxy.commands.get('EVALSHA')).toBeLessThan(30);
   });
 
   it('leave by halves when they are many, and what comes meanwhile stays behind those before it', async () => {

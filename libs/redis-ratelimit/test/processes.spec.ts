@@ -1,13 +1,14 @@
+import { join } from 'node:path';
 import { cluster, describeOn, standalone } from '@redstart/redis-testing';
 import { limit, policies } from './processes/client-policies.js';
-import { Instances } from './processes/instances.js';
+import { Programs } from '@redstart/redis-testing/programs';
 
 describeOn(standalone, cluster)('200 parallel clients in two processes', (redis) => {
   it('are admitted exactly as often as each limit says', async () => {
     const options = { connection: redis.connection, clients: 100, callsEach: 2 };
-    await using instances = await Instances.compile();
-    await using one = instances.start('client-instance', options);
-    await using other = instances.start('client-instance', options);
+    await using instances = await Programs.compile(join(import.meta.dirname, '..'), 'test/processes');
+    await using one = instances.start('test/processes/client-instance', options);
+    await using other = instances.start('test/processes/client-instance', options);
     const both = [one, other];
     await Promise.all(both.map((instance) => instance.tells('ready', 60_000)));
     for (const policy of Object.keys(policies)) {

@@ -43,6 +43,18 @@ describeOn(standalone, cluster)('slots', (redis) => {
     await second.release();
   });
 
+  it('cost one each, whatever else a call costs', async () => {
+    const key = 'test:ratelimit:{free}:brief:slots';
+    const slot = await limiter.acquire('brief', 'free', { cost: 0 });
+    await expect(limiter.acquire('brief', 'free', { cost: 0 })).rejects.toBeInstanceOf(RateLimitExceededError);
+    expect((await limiter.peek('brief', 'free', { cost: 0 })).allowed).toBe(false);
+    expect(await redis.client().zcard(key)).toBe(1);
+    await slot.release();
+    const dear = await limiter.acquire('export', 'free', { cost: 2 });
+    expect(dear.decision.remaining).toBe(1);
+    await dear.release();
+  });
+
   it('live as long as they are held, however short the lease, and leave nothing behind', async () => {
     const key = 'test:ratelimit:{ann}:brief:slots';
     const slot = await limiter.acquire('brief', 'ann');
@@ -124,13 +136,44 @@ describeOn(standalone, cluster)('slots', (redis) => {
   });
 });
 
+describeOn(standalone)('a slot while the memory of Redis is full', (redis) => {
+  it('is renewed and given back all the same', async () => {
+    const admin = redis.server.client();
+    const app = await startApp(redis.connection, { policies, budget: '5s' });
+    try {
+      const limiter = app.get(RateLimitService);
+      const key = 'test:ratelimit:{full}:brief:slots';
+      const slot = await limiter.acquire('brief', 'full');
+      const endsOf = async () => Number((await redis.client().zrange(key, '0', '0', 'WITHSCORES'))[1]);
+      await admin.config('SET', 'maxmemory', '1');
+      const before = await endsOf();
+      await eventually(
+        async () => {
+          expect(await endsOf()).toBeGreaterThan(before);
+        },
+        { within: 15_000 },
+      );
+      expect(slot.signal.aborted).toBe(false);
+      expect(await slot.release()).toBe(true);
+    } finally {
+      await admin.config('SET', 'maxmemory', '0');
+      await app.close();
+    }
+  }, 90_000);
+});
+
 describeOn(standalone)('a slot while Redis is away', (redis) => {
   it('is lost when its lease has lapsed by the clock of this process, and counted here from then on', async () => {
     await using proxy = await FaultProxy.start(redis.server);
     const app = await startApp({ url: proxy.url }, { policies, budget: '1s' });
     try {
       const limiter = app.get(RateLimitService);
-      const slot = await limiter.acquire('brief', 'ann');
+      const slot = await eventually(async () => {
+        const held = await limiter.acquire('brief', 'ann');
+        if (held.decision.decidedBy === 'redis') return held;
+        await held.release();
+        throw new Error('Redis did not answer within the budget.');
+      });
       using silence = proxy.blackhole();
       await eventually(
         () => {
@@ -147,5 +190,5 @@ describeOn(standalone)('a slot while Redis is away', (redis) => {
     } finally {
       await app.close();
     }
-  }, 40_000);
+  }, 90_000);
 });

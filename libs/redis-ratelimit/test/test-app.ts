@@ -1,6 +1,6 @@
 import type { LoggerService, ModuleMetadata } from '@nestjs/common';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import { Test } from '@nestjs/testing';
+import { Test, type TestingModule } from '@nestjs/testing';
 import { RedisModule, type RedisModuleOptions } from '@redstart/redis-core';
 import { createPolicies, RedisRateLimitModule, slidingWindow, type RateLimitOptions } from '../src/index.js';
 
@@ -14,12 +14,12 @@ export const testPolicies = createPolicies({
 /** Errors are expected here, so they stay out of the output. */
 export const silent: LoggerService = { log: () => undefined, warn: () => undefined, error: () => undefined };
 
-/** An application with Redis and the limits. */
-export async function startApp(
+/** The modules of an application with Redis and the limits; its kind of server is the caller's to choose. */
+export function compileApp(
   connection: Omit<RedisModuleOptions, 'namespace'>,
   { policies = testPolicies, ...options }: Partial<RateLimitOptions>,
   metadata: ModuleMetadata = {},
-): Promise<TestApp> {
+): Promise<TestingModule> {
   const testing = Test.createTestingModule({
     ...metadata,
     imports: [
@@ -28,7 +28,12 @@ export async function startApp(
       ...(metadata.imports ?? []),
     ],
   });
-  const app = (await testing.setLogger(silent).compile()).createNestApplication<NestExpressApplication>();
+  return testing.setLogger(silent).compile();
+}
+
+/** An application with Redis and the limits. */
+export async function startApp(...described: Parameters<typeof compileApp>): Promise<TestApp> {
+  const app = (await compileApp(...described)).createNestApplication<NestExpressApplication>();
   try {
     return await app.init();
   } catch (error) {

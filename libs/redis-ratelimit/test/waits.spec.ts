@@ -1,10 +1,11 @@
-import { describeOn, FaultProxy, standalone } from '@redstart/redis-testing';
+import { describeOn, eventually, FaultProxy, standalone } from '@redstart/redis-testing';
 import { createPolicies, gcra, RateLimitExceededError, RateLimitService, slidingWindow } from '../src/index.js';
 import { startApp, type TestApp } from './test-app.js';
 
 const policies = createPolicies({
   drip: gcra({ rate: 20, per: '1s', burst: 1 }),
   hour: slidingWindow({ limit: 1, window: '1h' }),
+  five: slidingWindow({ limit: 5, window: '1h', buckets: 1 }),
 });
 
 describeOn(standalone)('waiting for a limit', (redis) => {
@@ -78,6 +79,44 @@ describeOn(standalone)('waiting for a limit', (redis) => {
     await expect(limiter.wait('drip', 'x', { signal: AbortSignal.abort(new Error('before')) })).rejects.toThrow(
       'before',
     );
+  });
+
+  it('is heard when it is called off while Redis is asked, and the charge comes back', async () => {
+    using held = proxy.latency(300);
+    const stop = new AbortController();
+    const ran: string[] = [];
+    const running = limiter.run('hour', 'held', () => ran.push('ran'), { signal: stop.signal });
+    const ended = expect(running).rejects.toThrow('not wanted');
+    await eventually(() => held.injected > 0);
+    stop.abort(new Error('not wanted'));
+    await ended;
+    held.stop();
+    expect(ran).toEqual([]);
+    await eventually(async () => {
+      expect((await limiter.peek('hour', 'held')).remaining).toBe(1);
+    });
+    expect(await redis.client().keys('test:ratelimit:{held}*')).toEqual([]);
+  });
+
+  it('is no part of who does not wait: small calls pass while a dear one waits for more', async () => {
+    await limiter.consume('five', 'ann');
+    const stop = new AbortController();
+    const dear = limiter.wait('five', 'ann', { cost: 5, maxWait: '2h', signal: stop.signal });
+    const ended = expect(dear).rejects.toThrow('enough');
+    expect(await limiter.run('five', 'ann', () => 'ran')).toBe('ran');
+    stop.abort(new Error('enough'));
+    await ended;
+  });
+
+  it('ends when the application closes', async () => {
+    const other = await startApp(redis.connection, { policies, budget: '5s' });
+    const service = other.get(RateLimitService);
+    await service.consume('hour', 'closing');
+    const waiting = service.wait('hour', 'closing', { maxWait: '300d' });
+    const ended = expect(waiting).rejects.toMatchObject({ code: 'REDIS_UNAVAILABLE' });
+    await service.peek('hour', 'closing'); // Its denial has arrived before.
+    await other.close();
+    await ended;
   });
 
   it('runs a function when its turn has come', async () => {

@@ -1,11 +1,20 @@
 import { Module, type DynamicModule, type Provider } from '@nestjs/common';
 import { DiscoveryModule, DiscoveryService, ExternalContextCreator, ModuleRef, ModulesContainer } from '@nestjs/core';
-import { checkText, featureModule, type AsyncOptions, type FeatureModuleIdentity } from '@redstart/redis-core';
+import {
+  checkText,
+  featureModule,
+  RedisConnections,
+  type AsyncOptions,
+  type FeatureModuleIdentity,
+} from '@redstart/redis-core';
+import { StreamAdmin } from './admin/stream-admin.js';
+import { BootCheck } from './boot-check.js';
 import { ConsumerHost } from './consumer/consumer-host.js';
 import type { StreamDefinition } from './definition/define-stream.js';
+import { MaintenanceHost } from './maintenance/maintenance-host.js';
 import { RedisStreams } from './streams.service.js';
 import { resolveStreamsOptions, type RedisStreamsOptions } from './streams.options.js';
-import { getStreamsToken, getStreamToken } from './streams.tokens.js';
+import { getStreamAdminToken, getStreamsToken, getStreamToken } from './streams.tokens.js';
 
 /**
  * Durable messaging on Redis Streams.
@@ -59,8 +68,25 @@ function modules() {
     module: RedisStreamsModule,
     token: getStreamsToken,
     service: RedisStreams,
-    create: (connection, options) => new RedisStreams(connection, options),
+    create: (connection, options, name) => new RedisStreams(connection, options, name),
     providers: (name) => [
+      {
+        provide: Symbol.for(`RedisStreamsModule "${name}": check of the streams' keys`),
+        useFactory: (streams: RedisStreams, discovery: DiscoveryService, connections: RedisConnections) =>
+          new BootCheck(streams, discovery, connections),
+        inject: [getStreamsToken(name), DiscoveryService, RedisConnections],
+      },
+      {
+        provide: Symbol.for(`StreamMaintenance "${name}"`),
+        useFactory: (streams: RedisStreams) => new MaintenanceHost(streams),
+        inject: [getStreamsToken(name)],
+      },
+      {
+        provide: getStreamAdminToken(name),
+        useFactory: (streams: RedisStreams) => new StreamAdmin(streams),
+        inject: [getStreamsToken(name)],
+      },
+      ...(name === 'default' ? [{ provide: StreamAdmin, useExisting: getStreamAdminToken(name) }] : []),
       {
         provide: Symbol.for(`StreamConsumers "${name}"`),
         useFactory: (

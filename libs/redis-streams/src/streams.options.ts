@@ -1,4 +1,14 @@
-import { checkBoolean, checkInteger, checkKnownKeys, checkText, durationMs, type Duration } from '@redstart/redis-core';
+import {
+  checkBoolean,
+  checkFunction,
+  checkInteger,
+  checkKnownKeys,
+  checkText,
+  durationMs,
+  type Duration,
+} from '@redstart/redis-core';
+import type { MessageHeaders } from './message/envelope.js';
+import { resolveRetry, type RetryOptions, type RetryPolicy } from './consumer/retry-policy.js';
 
 export interface RedisStreamsOptions {
   /** Who consumes: the beginning of every consumer's name, e.g. the name of the service. */
@@ -20,13 +30,14 @@ export interface RedisStreamsOptions {
   publishTimeout?: Duration;
   /** How long a published `messageId` is remembered. @default '10m' */
   deduplicationWindow?: Duration;
-  retry?: {
-    /** How often a failing entry is tried in all, before it becomes a dead letter. @default 5 */
-    attempts?: number;
-  };
   /**
-   * How often an entry is delivered in all. One delivered more often than that killed its consumers, and becomes a dead letter unseen. At least
-   * `retry.attempts`. @default 10
+   * How often a failing message is tried in all before it becomes a dead letter, and how long it waits before the next attempt; also per handler.
+   * @default { attempts: 5, backoff: exponential('1s', { max: '5m' }) }
+   */
+  retry?: RetryOptions;
+  /**
+   * How often an entry is delivered without an outcome. One delivered more often than that may kill its consumers: it is tried, no other such one beside it in this process, and becomes a dead letter
+   * when three trials have not come to an end. @default 10
    */
   maxDeliveries?: number;
   deadLetters?: {
@@ -35,6 +46,22 @@ export interface RedisStreamsOptions {
   };
   /** The longest payload, encoded, in bytes. Refused by `publish`. @default 1048576 (1 MiB) */
   maxPayloadBytes?: number;
+  /**
+   * Payloads of at least so many bytes are compressed; `false` for none. Consumers read both, of this version on: leave it `false` until all of them run it.
+   * @default 8192 (8 KiB)
+   */
+  compressFrom?: number | false;
+  /**
+   * Headers for every message, asked for at each `publish`: the tenant of the request, or a trace where there is no `@opentelemetry/api` (with it, `traceparent` is there
+   * by itself). A message's own headers win. @default none
+   */
+  headers?: () => MessageHeaders | undefined;
+  /** How often streams with a `retention` are trimmed; with more than five of them (or of their partitions) less often. @default '10s' */
+  retentionInterval?: Duration;
+  /** How long after a consumer was heard of for the last time its record is removed from the group, if nothing is pending under it. At least ten times `block`. @default '1h' */
+  forgetConsumersAfter?: Duration;
+  /** How many bytes of messages a consumer holds at most, waiting ones included; one message may be larger. @default 33554432 (32 MiB) */
+  maxHeldBytes?: number;
   /** Whether the application's global guards, pipes, interceptors and filters apply to stream handlers. @default false */
   globalEnhancers?: boolean;
 }
@@ -49,10 +76,16 @@ export interface ResolvedStreamsOptions {
   readonly drainTimeoutMs: number;
   readonly publishTimeoutMs: number;
   readonly deduplicationWindowMs: number;
-  readonly attempts: number;
+  readonly retry: RetryPolicy;
   readonly maxDeliveries: number;
   readonly deadLettersMaxLen: number;
   readonly maxPayloadBytes: number;
+  /** `Infinity`: nothing is compressed. */
+  readonly compressFrom: number;
+  readonly headers: (() => MessageHeaders | undefined) | undefined;
+  readonly retentionIntervalMs: number;
+  readonly maxHeldBytes: number;
+  readonly forgetConsumersAfterMs: number;
   readonly globalEnhancers: boolean;
   /** How often what a consumer holds is renewed: two renewals may fail before it can be taken away. */
   readonly renewEveryMs: number;
@@ -67,26 +100,31 @@ const defaults = {
   drainTimeout: '10s',
   publishTimeout: '2s',
   deduplicationWindow: '10m',
-  retry: { attempts: 5 },
+  retry: {},
   maxDeliveries: 10,
   deadLetters: { maxLen: 100_000 },
   maxPayloadBytes: 1024 * 1024,
+  compressFrom: 8 * 1024,
+  retentionInterval: '10s',
+  maxHeldBytes: 32 * 1024 * 1024,
+  forgetConsumersAfter: '1h',
   globalEnhancers: false,
-} as const satisfies Omit<Required<RedisStreamsOptions>, 'service' | 'claimInterval'>;
+} as const satisfies Omit<Required<RedisStreamsOptions>, 'service' | 'claimInterval' | 'headers'>;
 
+/** What Redis takes as one value. */
+const largestValue = 512 * 1024 * 1024;
 const longestClaimIntervalMs = 5_000;
 const where = 'RedisStreamsModule';
 
 /** The one place where raw options become {@link ResolvedStreamsOptions}. @throws OptionsError */
 export function resolveStreamsOptions(raw: RedisStreamsOptions): ResolvedStreamsOptions {
-  checkKnownKeys(raw, ['service', 'claimInterval', ...Object.keys(defaults)], where);
-  const retry = { ...defaults.retry, ...raw.retry };
-  checkKnownKeys(retry, Object.keys(defaults.retry), `${where}.retry`);
+  checkKnownKeys(raw, ['service', 'claimInterval', 'headers', ...Object.keys(defaults)], where);
   const deadLetters = { ...defaults.deadLetters, ...raw.deadLetters };
   checkKnownKeys(deadLetters, Object.keys(defaults.deadLetters), `${where}.deadLetters`);
   const minIdleMs = durationMs(raw.minIdle ?? defaults.minIdle, `${where}.minIdle`, { min: 100 });
-  const attempts = checkInteger(retry.attempts, `${where}.retry.attempts`, 1, 10_000);
   const { publishTimeout = defaults.publishTimeout, deduplicationWindow = defaults.deduplicationWindow } = raw;
+  const { compressFrom = defaults.compressFrom, retentionInterval = defaults.retentionInterval } = raw;
+  const blockMs = durationMs(raw.block ?? defaults.block, `${where}.block`, { min: 10, max: 60_000 });
   return Object.freeze({
     service: checkText(raw.service, `${where}.service`),
     consumers: checkBoolean(raw.consumers ?? defaults.consumers, `${where}.consumers`),
@@ -96,24 +134,29 @@ export function resolveStreamsOptions(raw: RedisStreamsOptions): ResolvedStreams
       `${where}.claimInterval`,
       { min: 10 },
     ),
-    blockMs: durationMs(raw.block ?? defaults.block, `${where}.block`, { min: 10, max: 60_000 }),
+    blockMs,
     drainTimeoutMs: durationMs(raw.drainTimeout ?? defaults.drainTimeout, `${where}.drainTimeout`, { min: 0 }),
     publishTimeoutMs: durationMs(publishTimeout, `${where}.publishTimeout`),
     deduplicationWindowMs: durationMs(deduplicationWindow, `${where}.deduplicationWindow`),
-    attempts,
-    maxDeliveries: checkInteger(
-      raw.maxDeliveries ?? Math.max(defaults.maxDeliveries, attempts),
-      `${where}.maxDeliveries`,
-      attempts,
-      100_000,
-    ),
+    retry: resolveRetry(raw.retry ?? defaults.retry, `${where}.retry`),
+    maxDeliveries: checkInteger(raw.maxDeliveries ?? defaults.maxDeliveries, `${where}.maxDeliveries`, 1, 100_000),
     deadLettersMaxLen: checkInteger(deadLetters.maxLen, `${where}.deadLetters.maxLen`, 1, Number.MAX_SAFE_INTEGER),
     maxPayloadBytes: checkInteger(
       raw.maxPayloadBytes ?? defaults.maxPayloadBytes,
       `${where}.maxPayloadBytes`,
       1,
-      512 * 1024 * 1024,
+      largestValue,
     ),
+    compressFrom:
+      compressFrom === false ? Infinity : checkInteger(compressFrom, `${where}.compressFrom`, 1, largestValue),
+    headers: raw.headers === undefined ? undefined : checkFunction(raw.headers, `${where}.headers`),
+    retentionIntervalMs: durationMs(retentionInterval, `${where}.retentionInterval`, { min: 100 }),
+    forgetConsumersAfterMs: durationMs(
+      raw.forgetConsumersAfter ?? defaults.forgetConsumersAfter,
+      `${where}.forgetConsumersAfter`,
+      { min: 10 * blockMs },
+    ),
+    maxHeldBytes: checkInteger(raw.maxHeldBytes ?? defaults.maxHeldBytes, `${where}.maxHeldBytes`, 1, 2 ** 40),
     globalEnhancers: checkBoolean(raw.globalEnhancers ?? defaults.globalEnhancers, `${where}.globalEnhancers`),
     renewEveryMs: Math.max(30, Math.floor(minIdleMs / 3)),
     commandTimeoutMs: Math.min(2_000, Math.max(250, Math.floor(minIdleMs / 3))),

@@ -19,3 +19,8 @@ export function getStreamToken(stream: Pick<StreamDefinition, 'name'>): symbol {
  */
 export const InjectStream = (stream: Pick<StreamDefinition, 'name'>): ParameterDecorator & PropertyDecorator =>
   Inject(getStreamToken(stream));
+
+/** The injection token of the `StreamAdmin` of a `forRoot` with a name; that of the default one can be injected by its class as well. */
+export function getStreamAdminToken(name = 'default'): symbol {
+  return Symbol.for(`StreamAdmin "${name}" (import RedisStreamsModule.forRoot)`);
+}

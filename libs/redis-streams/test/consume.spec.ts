@@ -8,7 +8,7 @@ import {
   type StreamProducer,
 } from '../src/index.js';
 import { orders, type OrderCreated } from './support/orders.js';
-import { age, billingDeadLetters, entries, ordersKey, pending } from './support/read-redis.js';
+import { billingDeadLetters, entries, ordersKey, pending } from './support/read-redis.js';
 import { closeApps, startApp, type AppOptions } from './support/start-app.js';
 
 afterEach(closeApps);
@@ -38,7 +38,8 @@ describeOn(standalone, cluster)('consume', (redis) => {
       ...{ id, messageId: 'm-1', key: 'k', headers, type: 'order.created', stream: 'orders', group: 'billing' },
       ...{ attempt: 1, deliveries: 1, publishedAt: new Date(Number(id.split('-')[0])) },
     });
-    await eventually(async () => (await pending(redis.client())).length === 0);
+    const client = redis.client();
+    await eventually(async () => (await pending(client)).length === 0);
   });
 
   it('gives a handler what the schema made of the payload', async () => {
@@ -101,39 +102,11 @@ describeOn(standalone, cluster)('consume', (redis) => {
     expect(most).toBe(4);
   });
 
-  it('delivers a failed message again after minIdle, and counts the deliveries', async () => {
-    const runs: number[] = [];
-    @StreamConsumer(orders, { group: 'billing' })
-    class Billing {
-      @StreamHandler(orders.event('order.created'))
-      created(_order: OrderCreated, { deliveries }: StreamContext) {
-        runs.push(deliveries);
-        if (runs.length < 3) throw new Error('not yet');
-      }
-    }
-    const producer = await start(Billing, { minIdle: '60s', claimInterval: 50 });
-    await producer.publish('order.created', { id: 1 });
-    const client = redis.client();
-
-    await eventually(() => runs.length === 1);
-    await age(client, 30_000);
-    // Several sweeps pass, and it is not old enough for any of them.
-    await eventually(async () => ((await pending(client))[0]?.idleMs ?? 0) >= 30_250);
-    expect(runs).toEqual([1]);
-    for (const deliveries of [2, 3]) {
-      await age(client, 60_000);
-      await eventually(() => runs.length === deliveries);
-    }
-    expect(runs).toEqual([1, 2, 3]);
-    await eventually(async () => (await pending(client)).length === 0);
-    expect(await client.exists(billingDeadLetters)).toBe(0);
-  });
-
   it('moves a message to the dead letters when its attempts are used up, whole and with the reason', async () => {
     let runs = 0;
     @StreamConsumer(orders, { group: 'billing' })
     class Billing {
-      @StreamHandler(orders.event('order.created'), { retry: { attempts: 2 } })
+      @StreamHandler(orders.event('order.created'), { retry: { attempts: 2, backoff: 0 } })
       created() {
         runs += 1;
         throw new RangeError('no such customer');
@@ -143,14 +116,13 @@ describeOn(standalone, cluster)('consume', (redis) => {
     const { id } = await producer.publish('order.created', { id: 9 });
     const client = redis.client();
 
-    await eventually(() => runs === 1);
-    await age(client, 30_000);
     await eventually(async () => (await client.xlen(billingDeadLetters)) === 1);
     expect(runs).toBe(2);
     expect(await entries(client, billingDeadLetters)).toMatchObject([
       {
         'x-id': id,
         'x-reason': 'attempts',
+        'x-attempts': '2',
         'x-deliveries': '2',
         'x-error': 'RangeError',
         'x-message': 'no such customer',
@@ -192,9 +164,11 @@ describeOn(standalone, cluster)('consume', (redis) => {
       }
     }
     const client = redis.client();
-    await client.xadd(ordersKey, '*', 'foreign', 'x');
-    await client.xadd(ordersKey, '*', 't', 'order.created', 'd', '{"id":');
-    await client.xadd(ordersKey, '*', 't', 'order.paid', 'd', '{"id":"no digits"}');
+    const ids = [
+      await client.xadd(ordersKey, '*', 'foreign', 'x'),
+      await client.xadd(ordersKey, '*', 't', 'order.created', 'd', '{"id":'),
+      await client.xadd(ordersKey, '*', 't', 'order.paid', 'd', '{"id":"no digits"}'),
+    ].map(String);
     const producer = await start(Billing);
     await producer.publish('order.created', { id: 3 });
 
@@ -203,8 +177,11 @@ describeOn(standalone, cluster)('consume', (redis) => {
     });
     await eventually(async () => {
       const letters = await entries(client, billingDeadLetters);
-      expect(letters.map((letter) => letter['x-reason'])).toEqual(['undecodable', 'undecodable', 'schema']);
-      expect(letters[0]).toMatchObject({ foreign: 'x' });
+      // Each is moved by a script of its own, and one that the server does not know yet is sent again, behind others.
+      const reasons = new Map(letters.map((letter) => [letter['x-id'], letter['x-reason']]));
+      expect(letters).toHaveLength(3);
+      expect(ids.map((id) => reasons.get(id))).toEqual(['undecodable', 'undecodable', 'schema']);
+      expect(letters.find((letter) => letter['x-id'] === ids[0])).toMatchObject({ foreign: 'x' });
     });
     await eventually(async () => (await pending(client)).length === 0);
   });

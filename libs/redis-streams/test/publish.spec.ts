@@ -1,6 +1,6 @@
 import { RedisUnavailableError } from '@redstart/redis-core';
 import { cluster, describeOn, FaultProxy, RedisServer, standalone } from '@redstart/redis-testing';
-import { defineStream, event, getStreamToken, type StreamProducer } from '../src/index.js';
+import { getStreamToken, RedisStreams, type StreamProducer } from '../src/index.js';
 import { orders } from './support/orders.js';
 import { ordersKey } from './support/read-redis.js';
 import { closeApps, closingApps, startApp } from './support/start-app.js';
@@ -52,25 +52,14 @@ describeOn(standalone, cluster)('publish', (redis) => {
     expect(await redis.client().exists(ordersKey)).toBe(0);
   });
 
-  it('refuses an unknown event and an option of a later version, by name', async () => {
+  it('refuses an unknown event and an unknown option, by name', async () => {
     const producer = await start();
     await expect(producer.publish('order.lost' as never, {} as never)).rejects.toThrow(
       'Known events: order.created, order.paid, order.cancelled',
     );
-    await expect(producer.publish('order.created', { id: 1 }, { delay: '5s' } as never)).rejects.toThrow(
-      'publish({ delay }): is not an option of this version',
+    await expect(producer.publish('order.created', { id: 1 }, { priority: 1 } as never)).rejects.toThrow(
+      'publish(options).priority: is not an option. Known options: key, messageId, headers, delay, at.',
     );
-  });
-
-  it('trims to about maxLen', async () => {
-    const small = defineStream('small', { events: { tick: event<number>() }, retention: { maxLen: 100 } });
-    const app = await startApp({ connection: redis.connection, streams: [small] });
-    const producer = app.get<StreamProducer<typeof small>>(getStreamToken(small));
-    await Promise.all(Array.from({ length: 500 }, (_, n) => producer.publish('tick', n)));
-
-    const length = await redis.client().xlen('shop:stream:{small}');
-    expect(length).toBeGreaterThanOrEqual(100);
-    expect(length).toBeLessThan(250);
   });
 });
 
@@ -81,6 +70,8 @@ describe('publish on a bad network', () => {
     await using _apps = closingApps();
     const app = await startApp({ connection: { url: proxy.url }, streams: [orders] });
     const producer = app.get<StreamProducer<typeof orders>>(getStreamToken(orders));
+    // The looks at delayed messages are scripts, too: the reply that gets lost is to be that of the publication.
+    await app.get(RedisStreams).delays.stop();
     await producer.publish('order.created', { id: 1 }, { messageId: 'm-1' });
     const lost = proxy.dropReply('EVALSHA', { thenReset: true });
 
@@ -103,6 +94,6 @@ describe('publish on a bad network', () => {
     const startedAt = performance.now();
     const producer = app.get<StreamProducer<typeof orders>>(getStreamToken(orders));
     await expect(producer.publish('order.created', { id: 1 })).rejects.toBeInstanceOf(RedisUnavailableError);
-    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    expect(performance.now() - startedAt).toBeLessThan(10_000);
   });
 });

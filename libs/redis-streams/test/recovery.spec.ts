@@ -10,7 +10,7 @@ import {
   type StreamProducer,
 } from '../src/index.js';
 import { orders, type OrderCreated } from './support/orders.js';
-import { age, billingDeadLetters, entries, ordersKey, pending } from './support/read-redis.js';
+import { age, billingDeadLetters, consumers, entries, ordersKey, pending } from './support/read-redis.js';
 import { closeApps, closingApps, startApp, type AppOptions } from './support/start-app.js';
 
 afterEach(closeApps);
@@ -111,7 +111,8 @@ describeOn(standalone, cluster)('recovery of entries', (redis) => {
       expect(seen).toEqual([3]);
       expect(await pending(client)).toEqual([]);
     });
-    expect(warnings).toEqual([
+    // Once, whatever else a machine that stands still gives cause to tell.
+    expect(warnings.filter((text) => text.includes('trimmed'))).toEqual([
       '2 entries of "orders" were trimmed or deleted before the group "billing" had handled them.',
     ]);
   });
@@ -145,8 +146,46 @@ describeOn(standalone, cluster)('recovery of entries', (redis) => {
         expect(finished).toBe(20);
         expect(await pending(client)).toHaveLength(0);
       },
-      { within: 15_000 },
+      { within: 30_000 },
     );
+  });
+
+  it('takes over no more bytes than it may hold, and about 4 MiB at a time', async () => {
+    const client = redis.client();
+    const filler = 'x'.repeat(900 * 1024);
+    for (let id = 0; id < 12; id += 1) {
+      await client.xadd(ordersKey, '*', 't', 'order.created', 'd', JSON.stringify({ id, filler }));
+    }
+    await client.xgroup('CREATE', ordersKey, 'billing', '0');
+    await client.call('xreadgroup', 'GROUP', 'billing', 'vanished', 'COUNT', 12, 'STREAMS', ordersKey, '>');
+    await age(client, 30_000);
+    const finish = new Map<number, () => void>();
+    await startApp({
+      connection: redis.connection,
+      streams: [orders],
+      consumers: [consumerClass(({ id }) => new Promise<void>((resolve) => finish.set(id, resolve)), 100)],
+      options: { maxHeldBytes: 6 * 1024 * 1024 },
+    });
+    const taken = async () => (await pending(client)).filter(({ consumer }) => consumer !== 'vanished').length;
+    let most = 0;
+    let finished = 0;
+    await eventually(
+      async () => {
+        most = Math.max(most, await taken());
+        const first = [...finish][0];
+        if (first !== undefined) {
+          first[1]();
+          finish.delete(first[0]);
+          finished += 1;
+        }
+        expect(finished).toBe(12);
+        expect(await pending(client)).toEqual([]);
+      },
+      { within: 30_000 },
+    );
+    // Where the limit is passed, the step has been begun below it.
+    expect(most).toBeGreaterThan(1);
+    expect(most).toBeLessThanOrEqual(9);
   });
 
   it('keeps the entry of a handler that takes several times minIdle', async () => {
@@ -154,10 +193,10 @@ describeOn(standalone, cluster)('recovery of entries', (redis) => {
     const slow = (name: string) =>
       consumerClass(async () => {
         runs.push(name);
-        await new Promise((resolve) => setTimeout(resolve, 5_000));
+        await new Promise((resolve) => setTimeout(resolve, 9_000));
       });
-    // A renewal every 700 ms: two may be late, as on a machine that stalls.
-    const options = { minIdle: 2_100, claimInterval: 50 };
+    // A renewal every 1.3 s: two may be late, as on a machine that stalls.
+    const options = { minIdle: 4_000, claimInterval: 50 };
     const apps = await Promise.all(
       ['a', 'b'].map((name) =>
         startApp({ connection: redis.connection, streams: [orders], consumers: [slow(name)], options }),
@@ -167,9 +206,9 @@ describeOn(standalone, cluster)('recovery of entries', (redis) => {
     const client = redis.client();
 
     await eventually(() => runs.length === 1);
-    await eventually(async () => (await pending(client)).length === 0, { within: 15_000 });
+    await eventually(async () => (await pending(client)).length === 0, { within: 30_000 });
     expect(runs).toHaveLength(1);
-  });
+  }, 60_000);
 
   it('aborts the signal of an entry that another consumer has taken, and does not dead-letter it', async () => {
     let signal: AbortSignal | undefined;
@@ -195,7 +234,8 @@ describeOn(standalone, cluster)('recovery of entries', (redis) => {
     // Not stolen back by a renewal.
     expect(await pending(client)).toMatchObject([{ id, consumer: 'thief' }]);
     fail(new Error('too late'));
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    // Everything is settled when the application has closed.
+    await closeApps();
     expect(await client.exists(billingDeadLetters)).toBe(0);
     expect(await pending(client)).toMatchObject([{ id, consumer: 'thief' }]);
   });
@@ -221,12 +261,24 @@ describeOn(standalone, cluster)('recovery of entries', (redis) => {
     expect(await pending(client)).toMatchObject([{ id, consumer: 'thief' }]);
   });
 
-  it('gives up an entry unseen that was delivered too often', async () => {
+  it('gives up an entry unseen that was delivered and tried too often', async () => {
     const client = redis.client();
     const id = (await client.xadd(ordersKey, '*', 't', 'order.created', 'd', '{"id":1}')) ?? '';
     await client.xgroup('CREATE', ordersKey, 'billing', '0');
     await client.xreadgroup('GROUP', 'billing', 'crashed', 'STREAMS', ordersKey, '>');
-    await client.call('xclaim', ordersKey, 'billing', 'crashed', 0, id, 'IDLE', 30_000, 'RETRYCOUNT', 10, 'JUSTID');
+    await client.call(
+      'xclaim',
+      ordersKey,
+      'billing',
+      'crashed',
+      0,
+      id,
+      'IDLE',
+      30_000,
+      'RETRYCOUNT',
+      3_000_010,
+      'JUSTID',
+    );
     let runs = 0;
     await startApp({ connection: redis.connection, streams: [orders], consumers: [consumerClass(() => (runs += 1))] });
 
@@ -249,7 +301,8 @@ describeOn(standalone, cluster)('recovery of the group', (redis) => {
     });
     const producer = app.get<Orders>(getStreamToken(orders));
     await producer.publish('order.created', { id: 1 });
-    await eventually(() => seen.length === 1);
+    // Handled, and acknowledged: what is held is not handled beside itself when it is delivered again.
+    await eventually(async () => seen.length === 1 && (await pending(redis.client())).length === 0);
     return { seen, producer };
   }
 
@@ -298,8 +351,9 @@ describeOn(standalone, cluster)('recovery of the group', (redis) => {
     await client.xadd(ordersKey, '*', ...entry(1));
     await startApp({ connection: redis.connection, streams: [orders], consumers: [Billing] });
     await client.xadd(ordersKey, '*', ...entry(2));
-    await eventually(() => {
+    await eventually(async () => {
       expect(seen).toEqual([2]);
+      expect(await pending(client)).toEqual([]);
     });
     // 3 is there before the group can be.
     await client
@@ -341,7 +395,7 @@ describe('recovery of the connection', () => {
       },
       { within: 15_000 },
     );
-  }, 40_000);
+  });
 
   it('goes on when the connection of the reader is killed, without a busy loop', async () => {
     await using server = await RedisServer.start();
@@ -378,10 +432,37 @@ describe('recovery of the connection', () => {
     await eventually(async () => (await pending(server.client())).length === 0);
   });
 
-  it('takes up nothing twice that it holds, or that has just failed', async () => {
+  it('does not count deliveries that never arrived, however many', async () => {
+    await using server = await RedisServer.start();
+    await using _apps = closingApps();
+    const { seen } = await consuming(server, { minIdle: '60s', block: '60s', maxDeliveries: 3 });
+    const client = server.client();
+    await eventually(async () => (await pending(client)).length === 0);
+    const [name = ''] = await consumers(client);
+    // As it lies there when the replies to three deliveries to us were lost.
+    const id = '9999999999999-1';
+    await client
+      .multi()
+      .xadd(ordersKey, id, 't', 'order.created', 'd', '{"id":2}')
+      .xreadgroup('GROUP', 'billing', name, 'STREAMS', ordersKey, '>')
+      .call('xclaim', ordersKey, 'billing', name, '0', id, 'RETRYCOUNT', '3', 'JUSTID')
+      .exec();
+    expect(await pending(client)).toMatchObject([{ consumer: name, deliveries: 3 }]);
+    expect(await killReader(server)).toBe(1);
+    await eventually(async () => {
+      expect(seen).toEqual([1, 2]);
+      expect(await pending(client)).toEqual([]);
+    });
+    expect(await client.exists(billingDeadLetters)).toBe(0);
+  });
+
+  it('takes up nothing twice that it holds, or could not settle', async () => {
     await using server = await RedisServer.start();
     await using _apps = closingApps();
     const runs: number[] = [];
+    const warnings: string[] = [];
+    // What fails can't be scheduled.
+    await server.client().set(`${ordersKey}:retry:billing:due`, 'text');
     const app = await startApp({
       connection: { url: server.url },
       streams: [orders],
@@ -394,10 +475,11 @@ describe('recovery of the connection', () => {
         }),
       ],
       options: { minIdle: '60s', drainTimeout: 0 },
+      logger: noting(warnings),
     });
     const producer = app.get<Orders>(getStreamToken(orders));
     for (const id of [1, 2]) await producer.publish('order.created', { id });
-    await eventually(() => runs.length === 2);
+    await eventually(() => runs.length === 2 && warnings.some((text) => text.includes('while settling the entry')));
     expect(await killReader(server)).toBe(1);
     await producer.publish('order.created', { id: 3 });
     await eventually(async () => (await pending(server.client())).length === 2 && runs.includes(3));
@@ -423,7 +505,8 @@ describe('recovery of the connection', () => {
           return new Promise<void>((resolve) => (finish = resolve));
         }),
       ],
-      options: { minIdle: '30s', claimInterval: 50 },
+      // It stays its own for as long as any machine takes for this.
+      options: { minIdle: '5m', claimInterval: 50 },
     });
     await app.get<Orders>(getStreamToken(orders)).publish('order.created', { id: 1 });
     await eventually(() => runs.length === 1);
@@ -431,7 +514,7 @@ describe('recovery of the connection', () => {
     const outage = proxy.refuse();
     finish();
     // The first attempt has used up its budget.
-    await eventually(() => warnings.some((text) => text.includes('while settling the entry')), { within: 15_000 });
+    await eventually(() => warnings.some((text) => text.includes('while acknowledging entries')), { within: 15_000 });
     expect(await pending(server.client())).toHaveLength(1);
     outage.stop();
 

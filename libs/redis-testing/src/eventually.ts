@@ -14,7 +14,7 @@ export class ConditionNotMetError extends RedisTestingError {
 
 /** The bounds of {@link eventually}. */
 export interface EventuallyOptions {
-  /** How long to try, in ms; an attempt that hangs ends with it. @default 5000 */
+  /** How long to try, in ms; an attempt that hangs ends with it. @default 15000, which also a machine keeps that stands still for a while */
   within?: number;
   /** The pause between two attempts, in ms. @default 20 */
   every?: number;
@@ -28,7 +28,7 @@ export interface EventuallyOptions {
  */
 export async function eventually<T>(
   assertion: () => T | Promise<T>,
-  { within = 5_000, every = 20 }: EventuallyOptions = {},
+  { within = 15_000, every = 20 }: EventuallyOptions = {},
 ): Promise<T> {
   const deadline = performance.now() + within;
   let last: unknown = new Error('it did not end');

@@ -4,6 +4,7 @@ export {
   type MigrateSlotOptions,
   type RedisClusterOptions,
 } from './cluster/redis-cluster.js';
+export { commandsDuring, serversOf } from './commands.js';
 export {
   ClusterNotReadyError,
   FaultNotPossibleError,

@@ -22,7 +22,7 @@ const start = async (args: readonly string[], env: NodeJS.ProcessEnv = {}) => {
 };
 const withServer = async (...args: string[]) => {
   const child = await start(args);
-  return { child, pid: await eventually(() => child.serverPid, { within: 10_000 }) };
+  return { child, pid: await eventually(() => child.serverPid, { within: 40_000 }) };
 };
 const nothingIsLeft = async (child: Child) => {
   await child.ended;
@@ -30,7 +30,7 @@ const nothingIsLeft = async (child: Child) => {
     async () => {
       expect(await child.leftovers()).toEqual([]);
     },
-    { within: 15_000 },
+    { within: 40_000 },
   );
 };
 
@@ -72,7 +72,7 @@ describe('a process that never calls stop()', () => {
       await writeFile(slow, `#!/bin/sh\nmkfifo "${folder}/gate"\nread -r _ < "${folder}/gate"\n`, { mode: 0o755 });
       const child = await start(['killed'], { REDIS_SERVER_BIN: slow });
       const isStarting = async () => (await child.leftovers()).some((line) => line.includes(`/bin/sh ${slow}`));
-      await eventually(isStarting, { within: 10_000, every: 5 });
+      await eventually(isStarting, { within: 40_000, every: 5 });
       child.process.kill('SIGKILL');
       expect(() => child.serverPid).toThrow(); // it was not ready
       await nothingIsLeft(child);

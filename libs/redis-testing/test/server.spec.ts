@@ -124,6 +124,16 @@ describe('an outage', () => {
     expect(await server.client().get('key')).toBe('value');
   });
 
+  it('restart({ extraArgs }) adds to the settings it was started with', async () => {
+    await using server = await RedisServer.start({ args: ['--maxmemory', '10mb', '--databases', '3'] });
+    await server.restart({ extraArgs: ['--maxmemory', '20mb'] });
+    expect(await server.ask((redis) => redis.config('GET', 'maxmemory'))).toEqual([
+      'maxmemory',
+      String(20 * 1024 ** 2),
+    ]);
+    expect(await server.ask((redis) => redis.config('GET', 'databases'))).toEqual(['databases', '3']);
+  });
+
   it('restart({ args }) starts with other settings', async () => {
     await using server = await RedisServer.start({ args: ['--maxmemory', '10mb'] });
     await server.restart({ args: ['--maxmemory', '20mb'] });

@@ -10,10 +10,15 @@ export interface Manifest {
   readonly name: string;
   readonly version: string;
   readonly exports: Exports;
+  /** Commands, and the files that they run. */
+  readonly bin?: Readonly<Record<string, string>>;
   readonly scripts?: Readonly<Record<string, string>>;
   readonly dependencies?: Readonly<Record<string, string>>;
   readonly peerDependencies?: Readonly<Record<string, string>>;
 }
+
+/** Whatever of a library may be imported. */
+export const entryPoints = (exports: Exports) => Object.keys(exports).filter((entry) => entry !== './package.json');
 
 export const readManifest = (folder: string): Manifest =>
   JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Manifest;

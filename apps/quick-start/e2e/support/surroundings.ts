@@ -34,10 +34,22 @@ declare class FlightRepository {
   countSeats(id: string): Promise<number>;
 }`;
 
+const flightStore = `
+interface Flight { id: string; airline: string; departure: Date }
+declare class FlightRepository {
+  find(id: string): Promise<Flight>;
+  findAll(ids: readonly string[]): Promise<Flight[]>;
+  save(flight: Flight): Promise<void>;
+  saveAll(values: readonly { id: string; value: Flight; version: bigint }[]): Promise<void>;
+}
+declare class FlightRepositoryModule {}`;
+
 const orders = `
 interface OrderCreated { id: string }`;
 const ordersStream = `${orders}
 const orders = defineStream('orders', { events: { 'order.created': event<OrderCreated>() } });`;
+
+const ordersProducer = 'producer!: StreamProducer<typeof orders>;';
 
 const policies = `
 const policies = createPolicies({
@@ -79,10 +91,54 @@ import { Redis } from 'ioredis';`,
   'libs/redis-cache/README.md': {
     imports: `${nest}
 import { RedisModule, RedisUnavailableError } from '@redstart/redis-core';
-import { Cacheable, CacheService, provideNoopCache, RedisCacheModule } from '@redstart/redis-cache';`,
+import {
+  Cacheable, CacheConfig, type CacheDefinition, CacheEvict, CachePut, CacheService, commitScope, defineCache, type DefinedCache, HttpCache, InjectCache,
+  provideNoopCache, RedisCacheModule,
+} from '@redstart/redis-cache';
+import { InjectWriteBehind, type WriteBehind, WriteBehindModule } from '@redstart/redis-cache/write-behind';
+import { RedisStreamsModule } from '@redstart/redis-streams';`,
     blocks: [
       { part: 'file' },
       { part: 'file', given: flights },
+      { part: 'file', given: 'interface Flight { id: string }' },
+      { part: 'file', given: flightStore },
+      {
+        part: 'statements',
+        given: `${flightStore}
+declare const id: string;
+declare const flight: Flight;`,
+        fields: 'flights!: FlightRepository; cache!: CacheService;',
+      },
+      {
+        part: 'file',
+        given: `${flightStore}
+declare const flights: CacheDefinition<string, Flight>;`,
+      },
+      {
+        part: 'file',
+        given: `
+interface Flight { id: string }
+interface FlightRepository {
+  find(id: string): Promise<Flight | null>; create(airline: string): Promise<Flight>; reschedule(id: string, departure: Date): Promise<void>;
+}`,
+      },
+      {
+        part: 'members',
+        given: 'interface Transaction { cancel(id: string): Promise<void> }',
+        fields: `database!: { transaction(): { execute<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> } };`,
+      },
+      {
+        part: 'file',
+        given: `
+import { createParamDecorator, Query } from '@nestjs/common';
+interface Flight { id: string }
+interface User { id: string }
+declare class SearchDto {}
+declare class AuthGuard { canActivate(): boolean }
+declare const CurrentUser: ReturnType<typeof createParamDecorator>;
+declare class FlightService { search(query: SearchDto): Promise<Flight[]>; of(user: User): Promise<Flight[]> }`,
+      },
+      { part: 'statements' },
       {
         part: 'statements',
         given: `${flights}
@@ -91,7 +147,44 @@ declare const departure: Date;`,
         fields: `flights!: FlightRepository; cache!: CacheService;
   outbox!: { add(task: string, key: string[]): Promise<void> };`,
       },
-      { part: 'file', given: 'declare class FlightService {}' },
+      {
+        part: 'file',
+        given: `
+declare class FlightService {}
+interface Flight { id: string }
+declare const flights: CacheDefinition<string, Flight>;
+declare const flightOf: (id: string) => Flight;`,
+      },
+    ],
+  },
+  'docs/from-nestjs-cache-manager.md': {
+    imports: `${nest}
+import { APP_INTERCEPTOR } from '@nestjs/core';
+import { RedisModule } from '@redstart/redis-core';
+import { Cacheable, CacheService, RedisCacheModule, RedisKeyvStore } from '@redstart/redis-cache';`,
+    blocks: [
+      { part: 'file' },
+      { part: 'file' },
+      { part: 'file', given: flights },
+      {
+        part: 'statements',
+        given: `${flights}
+declare const cache: CacheService;
+declare const flights: FlightRepository;
+declare const id: string;`,
+      },
+      {
+        part: 'file',
+        given: `
+interface Airport { code: string }
+declare class AirportRepository { find(code: string): Promise<Airport> }`,
+      },
+      {
+        part: 'statements',
+        given: `
+import { Keyv } from 'keyv';
+declare const cache: CacheService;`,
+      },
     ],
   },
   'libs/redis-lock/README.md': {
@@ -191,9 +284,16 @@ declare const plans: { limitsOf(key: Key): Promise<{ rate: number; per: '1m' }> 
     imports: `${nest}
 import { RedisModule } from '@redstart/redis-core';
 import {
-  defineStream, event, InjectStream, provideNoopStreams, RedisStreamsModule, StreamConsumer, StreamHandler, StreamProducer,
-  type StreamContext,
+  defineStream, event, InjectStream, onStreamTelemetry, provideNoopStreams, provideOutboxRelay, RedisStreams, RedisStreamsModule, StreamAdmin, StreamConsumer, StreamHandler, StreamProducer,
+  type OutboxMessage, type OutboxStore, type StreamContext,
 } from '@redstart/redis-streams';
+import { RedisStreamsClient, RedisStreamsExceptionFilter, RedisStreamsServer } from '@redstart/redis-streams/transport';
+import { ClientsModule, EventPattern, MessagePattern } from '@nestjs/microservices';
+import { StreamsHealthIndicator } from '@redstart/redis-streams/terminus';
+import { HealthCheck, HealthCheckService } from '@nestjs/terminus';
+import { StreamsHarness } from '@redstart/redis-streams/testing';
+import { UseFilters, type INestApplicationContext } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
 import { z } from 'zod';`,
     blocks: [
       { part: 'file', given: `${ordersStream}\ndeclare class OrderService {}\ndeclare class BillingConsumer {}` },
@@ -204,6 +304,20 @@ import { z } from 'zod';`,
 declare const order: OrderCreated;
 declare const tenant: string;`,
       },
+      { part: 'statements', given: `${ordersStream}\ndeclare const order: OrderCreated;`, fields: ordersProducer },
+      {
+        part: 'statements',
+        given: `${orders}
+const orders = defineStream('orders', { events: { 'order.created': event<OrderCreated>(), 'order.paid': event<{ id: string }>() } });
+declare const order: OrderCreated;`,
+        fields: ordersProducer,
+      },
+      { part: 'file', given: 'interface Moved { id: string }' },
+      {
+        part: 'statements',
+        given: ordersStream,
+        fields: `${ordersProducer} view!: { apply(type: string, order: OrderCreated, at: Date): void };`,
+      },
       {
         part: 'file',
         given: `${ordersStream}
@@ -211,7 +325,72 @@ export interface BillingConsumer {
   invoices: { create(order: OrderCreated, options: { idempotencyKey: string; signal: AbortSignal }): Promise<void> };
 }`,
       },
+      {
+        part: 'file',
+        given: `
+import { DefaultStreamHandler, StreamBatchHandler, type BatchResult, type StreamMessage } from '@redstart/redis-streams';
+${ordersStream}
+export interface SearchConsumer {
+  index: { addAll(orders: OrderCreated[]): Promise<Set<string>>; touch(key: string, type: string): Promise<void> };
+  logger: { warn(text: string): void };
+}`,
+      },
+      {
+        part: 'file',
+        given: `
+import { exponential, OnDeadLetter, RetryAfterError, UnrecoverableError, type DeadLetter } from '@redstart/redis-streams';
+${ordersStream}
+export interface ShippingConsumer {
+  carrier: { book(order: OrderCreated, options: { signal: AbortSignal }): Promise<{ status: string; retryAfterMs: number }> };
+  pager: { alert(text: string): void };
+}`,
+      },
+      {
+        part: 'file',
+        given: `
+interface Moved { id: string }
+const shipments = defineStream('shipments', { events: { 'shipment.moved': event<Moved>() }, partitions: 8 });
+export interface TrackingConsumer {
+  positions: { update(key: string, to: Moved): Promise<void> };
+}`,
+      },
+      {
+        part: 'file',
+        given: `${ordersStream}
+export interface StockConsumer {
+  mailer: { send(order: OrderCreated, options: { idempotencyKey: string }): Promise<void> };
+}`,
+      },
+      { part: 'constructor, statements', given: ordersStream },
+      { part: 'statements', given: 'declare class AppModule {}' },
+      {
+        part: 'file',
+        given: `${orders}
+export interface BillingController {
+  invoices: { create(order: OrderCreated): Promise<void> };
+  prices: { of(order: OrderCreated): number };
+}`,
+      },
+      { part: 'file' },
+      {
+        part: 'statements',
+        given: `
+declare function count(name: string, labels: object): void;
+declare function gauge(name: string, value: number, labels: object): void;`,
+      },
+      { part: 'members', fields: 'health!: HealthCheckService; streams!: StreamsHealthIndicator;' },
+      {
+        part: 'file',
+        given: `${ordersStream}
+declare class Database { query<Row>(sql: string, values: unknown[]): Promise<Row[]> }`,
+      },
       { part: 'file', given: `${ordersStream}\ndeclare class OrderService {}` },
+      {
+        part: 'statements',
+        given: `${ordersStream}
+declare const app: INestApplicationContext;
+declare const producer: StreamProducer<typeof orders>;`,
+      },
     ],
   },
   'libs/redis-testing/README.md': {
@@ -223,6 +402,15 @@ import { RedisModule } from '@redstart/redis-core';`,
       { part: 'statements', given: `import { RedisServer } from '@redstart/redis-testing';` },
       { part: 'statements', given: `import { RedisCluster } from '@redstart/redis-testing';` },
       { part: 'statements', given: `import { RedisSentinel } from '@redstart/redis-testing';` },
+      {
+        part: 'statements',
+        given: `
+          import { join } from 'node:path';
+          import type { RedisServer } from '@redstart/redis-testing';
+          import { Programs } from '@redstart/redis-testing/programs';
+          declare const server: RedisServer;
+        `,
+      },
     ],
   },
 };

@@ -1,16 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { currentLock, LockLostError, WithLock } from '@redstart/redis-lock';
-import { OutboxRelay } from '../outbox/outbox-relay.js';
+import { InjectOutboxRelay, OutboxRelay } from '@redstart/redis-streams';
 import { UnknownResourceProblem } from '../problem/problem.js';
 import type { Booking, BookingRequest } from './bookings.dto.js';
 import { BookingsRepository } from './bookings.repository.js';
+import { bookingEvents } from './bookings.stream.js';
 
 @Injectable()
 export class BookingsService {
   constructor(
     private readonly bookings: BookingsRepository,
-    private readonly relay: OutboxRelay,
+    @InjectOutboxRelay(bookingEvents) private readonly relay: OutboxRelay,
   ) {}
 
   /** Sells a seat. What was committed is sold, even if the lock got lost behind it: then the answer is looked up. */

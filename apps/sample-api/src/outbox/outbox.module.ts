@@ -1,12 +1,25 @@
 import { Module } from '@nestjs/common';
-import { RedisStreamsModule } from '@redstart/redis-streams';
+import { getOutboxRelayToken, provideOutboxRelay, RedisStreamsModule } from '@redstart/redis-streams';
 import { bookingEvents } from '../bookings/bookings.stream.js';
-import { OutboxRelay } from './outbox-relay.js';
+import { AppConfig } from '../config/app-config.js';
+import { BookingOutbox } from './booking-outbox.js';
 import { OutboxRepository } from './outbox.repository.js';
+import { reportRelayFailure } from './relay-failure.js';
 
 @Module({
   imports: [RedisStreamsModule.forFeature([bookingEvents])],
-  providers: [OutboxRepository, OutboxRelay],
-  exports: [OutboxRepository, OutboxRelay],
+  providers: [
+    OutboxRepository,
+    BookingOutbox,
+    ...provideOutboxRelay(bookingEvents, {
+      store: BookingOutbox,
+      inject: [AppConfig],
+      useFactory: ({ outboxPollSeconds }: AppConfig) => ({
+        pollInterval: outboxPollSeconds * 1_000,
+        onFailure: reportRelayFailure,
+      }),
+    }),
+  ],
+  exports: [OutboxRepository, BookingOutbox, getOutboxRelayToken(bookingEvents)],
 })
 export class OutboxModule {}

@@ -84,7 +84,10 @@ export class OutboxRepository {
   }
 
   /** The messages are in the stream. Rows whose effect is missing after that time are due again. */
-  async markPublished(ids: string[], { dueAgainAfterSeconds }: { dueAgainAfterSeconds: number }): Promise<void> {
+  async markPublished(
+    ids: readonly string[],
+    { dueAgainAfterSeconds }: { dueAgainAfterSeconds: number },
+  ): Promise<void> {
     await this.database
       .updateTable('outbox')
       .set({ published_at: sql<Date>`now()`, due_at: secondsFromNow(dueAgainAfterSeconds) })
@@ -93,7 +96,7 @@ export class OutboxRepository {
   }
 
   /** Gives claimed rows back before the lease ends. */
-  async release(ids: string[]): Promise<void> {
+  async release(ids: readonly string[]): Promise<void> {
     await this.database
       .updateTable('outbox')
       .set({ due_at: sql<Date>`now()` })

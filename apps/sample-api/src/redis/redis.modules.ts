@@ -2,7 +2,7 @@ import type { DynamicModule } from '@nestjs/common';
 import { RedisCacheModule } from '@redstart/redis-cache';
 import { RedisModule } from '@redstart/redis-core';
 import { RedisLockModule } from '@redstart/redis-lock';
-import { createPolicies, RedisRateLimitModule, slidingWindow } from '@redstart/redis-ratelimit';
+import { createPolicies, gcra, RedisRateLimitModule, slidingWindow } from '@redstart/redis-ratelimit';
 import { RedisStreamsModule } from '@redstart/redis-streams';
 import type { AppConfig } from '../config/app-config.js';
 
@@ -16,7 +16,8 @@ export function redisModules(config: AppConfig): DynamicModule[] {
     RedisRateLimitModule.forRoot({
       policies: createPolicies({
         search: slidingWindow({ limit: config.searchesPerMinute, window: '1m' }),
-        booking: slidingWindow({ limit: config.bookingsPerMinute, window: '1m' }),
+        // One more comes back every few moments, so that who has booked a lot is not shut out for the rest of a minute.
+        booking: gcra({ rate: config.bookingsPerMinute, per: '1m' }),
       }),
     }),
     // A ticket takes milliseconds. What a process that died has left is taken over soon, and tried for as long as the database may be away.

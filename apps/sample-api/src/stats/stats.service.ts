@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { CacheService } from '@redstart/redis-cache';
-import { OutboxRelay } from '../outbox/outbox-relay.js';
+import { BookingOutbox } from '../outbox/booking-outbox.js';
 import { AnswerCounter } from './answer-counter.js';
 import { OperationCounter } from './operation-counter.js';
 import type { Stats } from './stats.dto.js';
@@ -13,7 +13,7 @@ export class StatsService {
   constructor(
     private readonly answers: AnswerCounter,
     private readonly cache: CacheService,
-    private readonly relay: OutboxRelay,
+    private readonly outbox: BookingOutbox,
     private readonly operations: OperationCounter,
   ) {}
 
@@ -22,7 +22,7 @@ export class StatsService {
       since: this.#since,
       answers: this.answers.snapshot(),
       cache: this.cache.stats(),
-      outbox: this.relay.counts,
+      outbox: this.outbox.counts,
       operations: this.operations.snapshot(),
     };
   }

@@ -8,6 +8,7 @@ import { DatabaseTimeoutError } from '../../src/database/database.errors.js';
 import { Database } from '../../src/database/database.js';
 import { eventually } from './eventually.js';
 import { type FaultyProxy, startFaultyProxy } from './faulty-proxy.js';
+import { giveTime } from './give-time.js';
 import { HttpClient } from './http-client.js';
 import type { PreparedDatabase } from './prepared-database.js';
 
@@ -37,6 +38,7 @@ export function describeHanging(prepared: () => PreparedDatabase): void {
         REDIS_URL: redis.url,
       }),
     );
+    giveTime(app); // It is the database that hangs.
     await app.listen(0, '127.0.0.1');
     client = new HttpClient(await app.getUrl());
   });

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { Agent, get, type IncomingMessage } from 'node:http';
+import { eventually } from './eventually.js';
 
 /** What came back: its body is JSON, also when it is a problem. */
 export interface Answer {
@@ -35,6 +36,21 @@ export class HttpClient {
 
   book(body: unknown): Promise<Answer> {
     return this.post('/bookings', JSON.stringify(body));
+  }
+
+  /**
+   * Books as somebody does who takes a 503 at its word, as a machine that stalls may answer: asks again. The attempt before may have taken the lock all the same, so that too is waited for from then on.
+   */
+  async bookPatiently(body: unknown): Promise<Answer> {
+    let refused = false;
+    return eventually(async () => {
+      const answer = await this.book(body);
+      const { code } = answer.body as { code?: unknown };
+      refused ||= answer.status === 503;
+      if (refused && (answer.status === 503 || code === 'LOCK_NOT_ACQUIRED'))
+        throw new Error(JSON.stringify(answer.body));
+      return answer;
+    });
   }
 
   cancel(bookingId: string): Promise<Answer> {

@@ -6,14 +6,18 @@ const keylessMethods = Symbol.for('@redstart/redis-cache:keyless');
 export interface KeylessMethod {
   readonly cache: string;
   readonly propertyKey: string;
+  /** What it says itself; `@CacheConfig` may say it for all of a class. */
+  readonly namespace: string | undefined;
+  /** Whether it has a `varyBy`: its callers are told apart. */
+  readonly varies: boolean;
   /** The prototype that holds it. */
   readonly declaredOn: object;
 }
 
 /** Remembers a method on its prototype, where no decorator above can cover it. */
-export function recordKeyless(target: object, cache: string, propertyKey: string): void {
+export function recordKeyless(target: object, method: Omit<KeylessMethod, 'declaredOn'>): void {
   const known = ownKeyless(target);
-  Reflect.defineMetadata(keylessMethods, [...known, { cache, propertyKey, declaredOn: target }], target);
+  Reflect.defineMetadata(keylessMethods, [...known, { ...method, declaredOn: target }], target);
 }
 
 /** Those of a class and of all it inherits from; an overridden one counts, since `super` may call it. */

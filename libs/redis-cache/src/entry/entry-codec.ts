@@ -1,24 +1,13 @@
 import { createCodec, createCompression, type Codec, type Compression } from '@redstart/redis-core';
 import type { ResolvedCacheOptions } from '../cache.options.js';
-import { openEnvelope } from './envelope.js';
 
-/** A value that was found. */
-export interface CacheEntry<T> {
-  /** May be `null` or `undefined`: a miss is no entry at all. */
-  readonly value: T;
-  /** When its load began, or it was set: milliseconds since the epoch, by the clock of Redis. */
-  readonly createdAt: number;
-  /** When it ends, likewise. */
-  readonly expiresAt: number;
-}
-
-/** Turns values into payloads, and what Redis holds into entries. */
+/** Turns values into payloads and back. */
 export class EntryCodec {
   readonly #codec: Codec;
   readonly #compression: Compression;
   readonly #packs: boolean;
 
-  constructor({ maxValueBytes, packFromBytes }: ResolvedCacheOptions) {
+  constructor({ maxValueBytes, packFromBytes }: Pick<ResolvedCacheOptions, 'maxValueBytes' | 'packFromBytes'>) {
     this.#codec = createCodec({ maxBytes: maxValueBytes });
     this.#packs = packFromBytes !== Infinity;
     this.#compression = createCompression({
@@ -32,7 +21,7 @@ export class EntryCodec {
     return this.#codec.encode(value);
   }
 
-  /** A copy of a snapshot's value, of its own. */
+  /** A copy of a snapshot's value, of its own. @throws CorruptValueError */
   revive(snapshot: Buffer): unknown {
     return this.#codec.decode(snapshot);
   }
@@ -42,14 +31,13 @@ export class EntryCodec {
     return this.#packs ? this.#compression.pack(snapshot) : snapshot;
   }
 
-  /**
-   * @returns `undefined` for an entry of a newer version of the library
-   * @throws CorruptValueError
-   */
-  async read(bytes: Buffer): Promise<CacheEntry<unknown> | undefined> {
-    const envelope = openEnvelope(bytes);
-    if (envelope === undefined) return undefined;
-    const { createdAt, expiresAt, payload } = envelope;
-    return { value: this.#codec.decode(await this.#compression.unpack(payload)), createdAt, expiresAt };
+  /** How many bytes {@link unpack} would give, without doing it. */
+  unpackedBytes(payload: Buffer): number {
+    return this.#compression.unpackedBytes(payload);
+  }
+
+  /** What {@link pack} was given; synchronous for small ones. @throws CorruptValueError (as a rejection) */
+  unpack(payload: Buffer): Buffer | Promise<Buffer> {
+    return this.#compression.unpack(payload);
   }
 }

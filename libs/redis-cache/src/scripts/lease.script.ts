@@ -1,44 +1,75 @@
-import { defineScript, type RedisCall, type ScriptRunner } from '@redstart/redis-core';
-import type { EntryKeys } from '../keys.js';
-
-/** A value that somebody has stored in the meantime, or the right to store one. */
-export type LeaseReply =
-  { readonly found: Buffer } | { readonly found: undefined; readonly token: string; readonly startedAtMs: number };
+import { defineScript } from '@redstart/redis-core';
+import { eachLua, repliesOf } from './each.js';
 
 /**
- * Opens a load. Loads of several processes share one lease: whoever ends first stores, and what deletes the lease makes all of them stale.
+ * How a load may begin.
  *
- * KEYS  value, lease
- * ARGV  token, leaseMs
- * Returns  {value} it is there by now · {nil, token, ms} the lease's token (of an earlier load, or the one given) and the server's time
+ * - `open`: the lease is ours. `startedAtMicros` is the server's clock.
+ * - `found`: what is stored is not what the caller has seen: it looks again.
+ * - `busy`: another load holds the lease for `leaseMs` more, under `token`.
+ * - `failed`: the last loader has thrown, and for `leaseMs` more none is to be run.
  */
-const leaseScript = defineScript<LeaseReply>({
+export type LeaseReply =
+  | { readonly kind: 'open'; readonly startedAtMicros: number }
+  | { readonly kind: 'found' }
+  | { readonly kind: 'busy'; readonly leaseMs: number; readonly token: string }
+  | { readonly kind: 'failed'; readonly leaseMs: number };
+
+/**
+ * Opens loads, each unless another one of its value is under way.
+ *
+ * The lease is a sign and a token: `-` nobody waits for this load, `+` somebody does and is to be told of its end, `!` (without a token) the last loader has thrown.
+ *
+ * KEYS  of each load: value, lease
+ * ARGV  leaseMs, then of each load: token, the first 30 bytes of what the caller has seen under the value, 'w' to wait (or '') and '!' to run a loader though the last one
+ *       has thrown (or '')
+ * Returns  {micros, then of each load: 1 open · 0 found · {'busy', ms, token} · {'failed', ms} · {'error'} where it can't be told together with others (nothing was changed)}
+ */
+export const leaseScript = defineScript<readonly (LeaseReply | undefined)[]>({
   name: 'cache:lease',
-  keys: 2,
-  buffers: true,
+  keys: 'any',
   lua: `
-    local value = redis.call('GET', KEYS[1])
-    if value then return { value } end
-    local token = redis.call('GET', KEYS[2]) or ARGV[1]
-    redis.call('SET', KEYS[2], token, 'PX', ARGV[2])
     local time = redis.call('TIME')
-    return { false, token, string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)) }`,
-  parse: parseLease,
+    local function one(at)
+      local value, lease = KEYS[2 * at - 1], KEYS[2 * at]
+      local token, seen, wish = ARGV[3 * at - 1], ARGV[3 * at], ARGV[3 * at + 1]
+      if redis.call('GETRANGE', value, 0, 29) ~= seen then return 0 end
+      local held = redis.call('SET', lease, '-' .. token, 'PX', ARGV[1], 'NX', 'GET')
+      if not held then return 1 end
+      local sign = string.sub(held, 1, 1)
+      if sign == '!' then
+        if string.sub(wish, -1) ~= '!' then return { 'failed', redis.call('PTTL', lease) } end
+        redis.call('SET', lease, '-' .. token, 'PX', ARGV[1])
+        return 1
+      end
+      local holder = string.sub(held, 2)
+      if sign == '-' and string.sub(wish, 1, 1) == 'w' then redis.call('SET', lease, '+' .. holder, 'KEEPTTL') end
+      return { 'busy', redis.call('PTTL', lease), holder }
+    end
+    ${eachLua}
+    table.insert(replies, 1, string.format('%.0f', time[1] * 1000000 + time[2]))
+    return replies`,
+  parse: (reply) => {
+    const [micros, ...replies] = repliesOf(reply);
+    const open = { kind: 'open', startedAtMicros: Number(micros) } as const;
+    return replies.map((one) => parseOne(one, open));
+  },
 });
 
-export function openLease(
-  scripts: ScriptRunner,
-  call: RedisCall,
-  at: EntryKeys,
-  token: string,
-  leaseMs: number,
-): Promise<LeaseReply> {
-  return scripts.run(call, leaseScript, [at.value, at.lease], [token, leaseMs]);
-}
+const found = { kind: 'found' } as const;
 
-function parseLease(reply: unknown): LeaseReply {
-  const [found, token, startedAt] = Array.isArray(reply) ? (reply as unknown[]) : [];
-  if (Buffer.isBuffer(found)) return { found };
-  if (!Buffer.isBuffer(token) || !Buffer.isBuffer(startedAt)) throw new TypeError('cache:lease: unexpected reply');
-  return { found: undefined, token: token.toString(), startedAtMs: Number(startedAt.toString()) };
+function parseOne(reply: unknown, open: LeaseReply): LeaseReply | undefined {
+  if (reply === 1) return open;
+  if (reply === 0) return found;
+  const [kind, figure, token] = repliesOf(reply);
+  switch (kind) {
+    case 'busy':
+      return { kind, leaseMs: Math.max(0, Number(figure)), token: String(token) };
+    case 'failed':
+      return { kind, leaseMs: Math.max(0, Number(figure)) };
+    case 'error':
+      return undefined;
+    default:
+      throw new TypeError('cache:lease: unexpected reply');
+  }
 }

@@ -11,7 +11,8 @@ const renewScript = defineScript({
   name: 'cache:renew',
   keys: 1,
   lua: `
-    if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+    local held = redis.call('GET', KEYS[1])
+    if not held or string.sub(held, 2) ~= ARGV[1] then return 0 end
     return redis.call('PEXPIRE', KEYS[1], ARGV[2])`,
   parse: (reply) => reply === 1,
 });

@@ -18,10 +18,20 @@ export class WaitBudget {
 
   /** Begins a wait. What it returns ends the wait, and takes its time off. */
   startWait(): () => void {
-    const startedAt = this.clock.now();
+    const startedAt = this.now;
     return () => {
-      this.#leftMs -= this.clock.now() - startedAt;
+      this.spentSince(startedAt);
     };
+  }
+
+  /** By its clock. */
+  get now(): number {
+    return this.clock.now();
+  }
+
+  /** Takes the time of a wait off that has begun then. */
+  spentSince(startedAt: number): void {
+    this.#leftMs -= this.clock.now() - startedAt;
   }
 
   /** Runs a step that waits for Redis, and takes its time off. */

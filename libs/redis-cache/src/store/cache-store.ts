@@ -1,195 +1,127 @@
-import { randomBytes } from 'node:crypto';
-import {
-  CorruptValueError,
-  RedisCommandError,
-  RedstartError,
-  type RedisCall,
-  type RedisConnection,
-  type Renewal,
-  type RenewalGroup,
-  Warnings,
-} from '@redstart/redis-core';
-import { withJitter, type ResolvedCacheOptions } from '../cache.options.js';
+import type { RedisConnection } from '@redstart/redis-core';
+import type { ResolvedCacheOptions } from '../cache.options.js';
 import type { StatsCounter } from '../cache.stats.js';
-import type { CacheEntry, EntryCodec } from '../entry/entry-codec.js';
 import type { EntryKeys } from '../keys.js';
-import { discardBytes } from '../scripts/discard.script.js';
-import { openLease } from '../scripts/lease.script.js';
-import { renewLeases } from '../scripts/renew.script.js';
-import { storeEntry, type NewEntry, type OpenLease } from '../scripts/store.script.js';
-import type { WaitBudget } from './budget.js';
+import { leaseScript } from '../scripts/lease.script.js';
+import { releaseScript } from '../scripts/release.script.js';
+import { tellArguments, type WakeChannels } from '../scripts/wake.js';
+import { ensureVersionScript } from '../scripts/versions.script.js';
+import type { Version } from '../tags/version.js';
+import { Amends } from './amends.js';
+import { WaitBudget } from './budget.js';
+import { callOf, Commands } from './commands.js';
+import { Leases } from './leases.js';
+import { NearChanges, type ChangeListener } from './near-changes.js';
+import { ReadBatch, type RawRead } from './read-batch.js';
+import { ServerClock } from './server-clock.js';
+import { Values } from './values.js';
+import { Versions } from './versions.js';
 
-/** What a read found. `blind`: Redis did not answer, or holds what is not ours; nothing may be stored on the strength of it. */
-export type ReadOutcome =
-  | { readonly kind: 'hit'; readonly entry: CacheEntry<unknown> }
-  | { readonly kind: 'miss' }
-  | { readonly kind: 'blind' };
-
-/** How a load may begin. `found`: another process has stored the value by now. `blind`: without a lease, so its result is not stored. */
-export type LeaseOutcome =
-  | { readonly kind: 'found'; readonly entry: CacheEntry<unknown> }
-  | { readonly kind: 'open'; readonly lease: OpenLease }
-  | { readonly kind: 'blind' };
-
-/** Whether anything has changed or deleted the value while it was being loaded; `unknown` when Redis did not answer. */
-export type Freshness = 'fresh' | 'stale' | 'unknown';
-
-interface HeldLease {
-  readonly key: string;
-  readonly token: string;
-  readonly lost: () => void;
-}
+/** Nobody waits for the answer of a request when the application starts. */
+const probeBudgetMs = 5_000;
 
 /**
  * All that the cache says to Redis.
  *
- * What a load needs never rejects because of Redis: it answers `blind` or `unknown`, counts the failure and warns. What a caller asks for by name
- * (`write`, `remove`) rejects, because only the caller knows what a value that stays costs.
+ * What a load needs never rejects because of Redis; what a caller asks for by name does: see {@link Commands}.
  */
 export class CacheStore {
-  readonly #warnings: Warnings;
-  readonly #renewals: RenewalGroup<HeldLease>;
+  readonly serverClock: ServerClock;
+  readonly values: Values;
+  readonly versions: Versions;
+  readonly leases: Leases;
+  /** What could not be invalidated yet. */
+  readonly amends: Amends;
+  readonly #commands: Commands;
+  readonly #reads: ReadBatch;
 
   constructor(
     private readonly connection: RedisConnection,
     private readonly options: ResolvedCacheOptions,
-    private readonly codec: EntryCodec,
-    private readonly stats: StatsCounter,
+    stats: StatsCounter,
+    private readonly wakes: WakeChannels,
+    cacheVersion: string,
+    near?: ChangeListener,
   ) {
-    this.#warnings = new Warnings('RedisCache', connection.clock);
-    this.#renewals = {
-      renew: (leases) => this.#renew(leases),
-      onError: (error) => {
-        this.#failed(error);
+    const changes = new NearChanges(near);
+    this.#commands = new Commands(connection, stats);
+    this.#reads = new ReadBatch(connection, options.budgetMs);
+    this.serverClock = new ServerClock(connection.clock, () => this.#askTime());
+    this.versions = new Versions(this.#commands, this.#reads, options, changes);
+    this.amends = new Amends(
+      connection.client,
+      connection.clock,
+      options.budgetMs,
+      { id: cacheVersion, send: (budget) => this.versions.bumpOnce(cacheVersion, budget) },
+      () => {
+        stats.count('madeGood');
       },
-    };
-  }
-
-  /** One GET. */
-  async read(at: EntryKeys, budget: WaitBudget): Promise<ReadOutcome> {
-    const bytes = await this.#ask(budget, 'cache.get', (call) =>
-      this.connection.call(call, (client) => client.getBuffer(at.value)),
     );
-    if (bytes === undefined) return { kind: 'blind' };
-    if (bytes === null) return { kind: 'miss' };
-    return this.#entryOf(at, bytes, budget);
+    connection.beforeClose(() => this.amends.flush());
+    this.values = new Values(this.#commands, this.amends, stats, wakes, changes, options.budgetMs);
+    this.leases = new Leases(this.#commands, options, stats, wakes, changes);
   }
 
-  /** One EVALSHA. */
-  async openLease(at: EntryKeys, budget: WaitBudget): Promise<LeaseOutcome> {
-    const token = randomBytes(12).toString('base64url');
-    const reply = await this.#ask(budget, 'cache.lease', (call) =>
-      openLease(this.connection.scripts, call, at, token, this.options.leaseMs),
-    );
-    if (reply === undefined) return { kind: 'blind' };
-    if (reply.found === undefined) return { kind: 'open', lease: reply };
-    const read = await this.#entryOf(at, reply.found, budget);
-    return read.kind === 'hit' ? { kind: 'found', entry: read.entry } : { kind: 'blind' };
-  }
-
-  /** Keeps a lease alive until stopped. `lost` is told when it is gone. */
-  keep(at: EntryKeys, { token }: OpenLease, lost: () => void): Renewal {
-    return this.connection.leases.track(this.#renewals, { key: at.lease, token, lost }, this.options.renewEveryMs);
-  }
-
-  /** Stores a loaded value if its lease is intact. One EVALSHA. */
-  async commit(at: EntryKeys, entry: NewEntry, lease: OpenLease, budget: WaitBudget): Promise<Freshness> {
-    const stored = await this.#ask(budget, 'cache.store', (call) =>
-      storeEntry(this.connection.scripts, call, at, this.#withJitter(entry), lease),
-    );
-    if (stored === true) this.stats.count('stores');
-    return freshness(stored);
-  }
-
-  /** Tells whether a lease is intact, for a value that isn't stored. One GET. */
-  async freshness(at: EntryKeys, { token }: OpenLease, budget: WaitBudget): Promise<Freshness> {
-    const held = await this.#ask(budget, 'cache.lease', (call) =>
-      this.connection.call(call, (client) => client.get(at.lease)),
-    );
-    return freshness(held === undefined ? undefined : held === token);
-  }
-
-  /** Stores a value whatever is there. One EVALSHA. @throws RedisUnavailableError · RedisCommandError */
-  async write(at: EntryKeys, entry: NewEntry, budget: WaitBudget): Promise<void> {
-    const call = this.#call('cache.set', atLeastSent(budget));
-    await this.#counted(storeEntry(this.connection.scripts, call, at, this.#withJitter(entry)));
-    this.stats.count('stores');
-  }
-
-  /** Deletes a value, and with it the lease of the loads under way. One UNLINK. @throws RedisUnavailableError · RedisCommandError */
-  async remove(at: EntryKeys, budget: WaitBudget): Promise<void> {
-    const call = this.#call('cache.delete', atLeastSent(budget));
-    await this.#counted(this.connection.call(call, (client) => client.unlink(at.value, at.lease)));
-  }
-
-  /** A value that can't be stored: counted, and told to the operator, since it is loaded over and over. */
-  refused(at: EntryKeys, error: Error): void {
-    this.stats.count('unsupported');
-    this.#warnings.warn('unsupported', `The value of "${at.value}" is not cached: ${error.message}`);
-  }
-
-  async #entryOf(at: EntryKeys, bytes: Buffer, budget: WaitBudget): Promise<ReadOutcome> {
-    try {
-      const entry = await this.codec.read(bytes);
-      return entry === undefined ? { kind: 'blind' } : { kind: 'hit', entry };
-    } catch (error) {
-      if (!(error instanceof CorruptValueError)) throw error;
-      this.stats.count('corrupt');
-      this.#warnings.warn('corrupt', `"${at.value}" is discarded: ${error.message}`);
-      const discarded = await this.#ask(budget, 'cache.discard', (call) =>
-        discardBytes(this.connection.scripts, call, at.value, bytes),
-      );
-      return discarded === undefined ? { kind: 'blind' } : { kind: 'miss' };
-    }
-  }
-
-  async #renew(leases: readonly HeldLease[]): Promise<void> {
-    const call = this.#call('cache.renew', this.options.budgetMs);
-    const held = await renewLeases(this.connection.scripts, call, leases, this.options.leaseMs);
-    leases.forEach(({ lost }, index) => {
-      if (held[index] === false) lost();
+  /**
+   * One GET, or a part of one MGET. Every read takes this way, so it makes no promise but the one that it returns.
+   *
+   * @param then what is made of it; without an answer of Redis, of nothing
+   */
+  read<T>(
+    value: string | undefined,
+    versionKeys: readonly string[],
+    budget: WaitBudget,
+    then: (read: RawRead | undefined) => T | Promise<T>,
+  ): Promise<T> {
+    return this.#commands.answering(budget, then, (leftMs, answer) => {
+      this.#reads.send(value, versionKeys, leftMs, answer);
     });
   }
 
-  /** Sends within what is left of the budget. @returns `undefined` when Redis can't tell */
-  async #ask<T>(budget: WaitBudget, operation: string, send: (call: RedisCall) => Promise<T>): Promise<T | undefined> {
-    if (budget.leftMs === 0) return undefined;
-    try {
-      return await budget.spend((leftMs) => send(this.#call(operation, leftMs)));
-    } catch (error) {
-      this.#failed(error);
-      return undefined;
-    }
+  readVersions(keys: readonly string[], budget: WaitBudget): Promise<readonly (Version | undefined)[] | undefined> {
+    return this.read(undefined, keys, budget, (read) => read?.versions);
   }
 
-  async #counted<T>(work: Promise<T>): Promise<T> {
-    return work.catch((error: unknown) => {
-      this.stats.count('errors');
-      throw error;
-    });
+  /** One TIME. @returns `undefined` when Redis can't tell */
+  serverTime(budget: WaitBudget): Promise<number | undefined> {
+    return this.#commands.answered(budget, () => this.serverClock.get());
   }
 
-  #failed(error: unknown): void {
-    if (!(error instanceof RedstartError)) throw error;
-    this.stats.count('errors');
-    const kind = error instanceof RedisCommandError ? error.reason : error.code;
-    this.#warnings.warn(kind, `Going on without the cache: ${error.message}`);
+  /** Raises a version, so that nothing that hangs on it is served again. @throws RedisUnavailableError · RedisCommandError */
+  bump(key: string, budget: WaitBudget): Promise<void> {
+    return this.versions.bump(key, this.amends, budget);
   }
 
-  #withJitter({ payload, ttlMs }: NewEntry): NewEntry {
-    return { payload, ttlMs: withJitter(ttlMs, this.options) };
+  /** Makes everything stale that hangs on a version. @throws RedisUnavailableError · RedisCommandError */
+  mark(key: string, budget: WaitBudget): Promise<void> {
+    return this.versions.mark(key, this.amends, budget);
   }
 
-  #call(operation: string, budgetMs: number): RedisCall {
-    return { library: 'redis-cache', operation, budgetMs };
+  /**
+   * Tries what a cache needs of Redis with a key of its own, so that a permission that is missing shows when the application starts.
+   * @throws RedisUnavailableError · RedisCommandError
+   */
+  async probe(at: EntryKeys, versionKey: string): Promise<void> {
+    const commands = this.#commands;
+    const budget = new WaitBudget(this.connection.clock, Math.max(this.options.budgetMs, probeBudgetMs));
+    const wake = await this.wakes.channel(at, budget.leftMs);
+    const keys = [at.value, at.lease];
+    await this.#reads.read(at.value, [versionKey], budget.leftMs);
+    await commands.command(budget, 'cache.lease', leaseScript, keys, [probeBudgetMs, 'probe', '', 'w']);
+    await commands.command(budget, 'cache.version', ensureVersionScript, [versionKey], [this.options.versionTtlMs]);
+    // Not the lease of the probe: so it tells of the end as well.
+    await commands.command(budget, 'cache.release', releaseScript, keys, ['other', 'gone', 0, ...tellArguments(wake)]);
+    await this.connection.call(callOf('cache.delete', budget.leftMs), (client) => client.unlink(...keys));
   }
-}
 
-/** What a caller asks for by name goes out even when the wait for an earlier `set` has used its budget up: Redis may carry it out yet. */
-function atLeastSent(budget: WaitBudget): number {
-  return Math.max(1, budget.leftMs);
-}
+  /** What happens in the background, and whom nobody waits for. */
+  warn(kind: string, message: string): void {
+    this.#commands.warn(kind, message);
+  }
 
-function freshness(intact: boolean | undefined): Freshness {
-  return intact === undefined ? 'unknown' : intact ? 'fresh' : 'stale';
+  async #askTime(): Promise<number> {
+    const call = callOf('cache.time', this.options.budgetMs);
+    const [seconds, micros] = await this.connection.call(call, (client) => client.time());
+    return Number(seconds) * 1_000 + Number(micros) / 1_000;
+  }
 }

@@ -9,6 +9,8 @@ export interface Compression {
   pack(bytes: Buffer): Buffer | Promise<Buffer>;
   /** @throws CorruptValueError (as a rejection) when packed bytes are damaged, or larger than `maxOutputBytes` once unpacked */
   unpack(bytes: Buffer): Buffer | Promise<Buffer>;
+  /** How many bytes `unpack` would give, by what the packed ones say of themselves. */
+  unpackedBytes(bytes: Buffer): number;
 }
 
 export interface CompressionOptions {
@@ -60,6 +62,9 @@ export function createCompression(options: CompressionOptions = {}): Compression
 
   return Object.freeze({
     pack: (bytes: Buffer) => (bytes.length < Math.max(threshold, 1) ? unpacked(bytes) : deflated(bytes)),
+
+    unpackedBytes: (bytes: Buffer) =>
+      bytes[0] === packedMarker && bytes.length >= headerBytes ? bytes.readUInt32BE(2) : bytes.length,
 
     unpack(bytes: Buffer) {
       if (bytes[0] !== packedMarker) return bytes;

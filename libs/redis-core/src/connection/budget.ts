@@ -8,15 +8,21 @@ const longestMs = 2 ** 31 - 1;
  * event loop that stood still, what has arrived meanwhile is read before anything counts as late: a pause of ours is no outage of Redis.
  *
  * @param ms over 24.8 days, and infinity, count as 24.8 days
+ * @param toError what becomes of an error of `work`, or of `late()`
  */
-export function withinBudget<T>(work: Promise<T>, ms: number, late: () => Error): Promise<T> {
+export function withinBudget<T>(
+  work: Promise<T>,
+  ms: number,
+  late: () => Error,
+  toError: (error: unknown) => unknown = (error) => error,
+): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     let overdue: NodeJS.Immediate | undefined;
     const timer = setTimeout(
       () => {
         // Timers run before sockets are read; an immediate runs after.
         overdue = setImmediate(() => {
-          reject(late());
+          reject(toError(late()));
         });
       },
       Math.min(ms, longestMs),
@@ -32,7 +38,7 @@ export function withinBudget<T>(work: Promise<T>, ms: number, late: () => Error)
       },
       (error: unknown) => {
         settle();
-        reject(error);
+        reject(toError(error));
       },
     );
   });

@@ -1,4 +1,5 @@
 import { isCluster, mastersOf } from './cluster.js';
+import { RedisUnavailableError } from '../redis.errors.js';
 import type { RedisClient } from '../redis.options.js';
 
 /**
@@ -48,7 +49,8 @@ export class Capabilities {
     const given = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
     if (given.length === 0) {
       const [failed] = answers;
-      throw failed?.status === 'rejected' ? failed.reason : new Error(`No server could be asked about ${name}.`);
+      if (failed?.status === 'rejected') throw failed.reason;
+      throw new RedisUnavailableError(`No master is known that could be asked about ${name}.`, 'not-executed');
     }
     return given.every((answer) => Array.isArray(answer) && Array.isArray(answer[0]));
   }

@@ -56,6 +56,7 @@ function putOn(redis: Redis, name: string, socketTimeoutMs: number | undefined):
     hideOptions(redis, name),
     refuseOtherDatabase(redis),
     guardConnector(redis),
+    hearAsking(redis),
   ];
   if (socketTimeoutMs !== undefined) undo.push(watchForSilence(redis, socketTimeoutMs));
   return () => {
@@ -76,6 +77,24 @@ function refuseOtherDatabase(redis: Redis): () => void {
   };
   redis.on('error', onError);
   return () => redis.off('error', onError);
+}
+
+/**
+ * Where a slot is on its way, ioredis sends an ASKING ahead of a command and keeps no hold of its promise: when the connection ends meanwhile, as
+ * one to a master without slots does at each look at the slots, Node would end the process for it. The command itself tells its caller.
+ */
+function hearAsking(redis: Redis): () => void {
+  const asking = redis.asking.bind(redis);
+  redis.asking = (...given) => {
+    const sent = asking(...given);
+    sent.catch(() => {
+      // Told by the command behind it.
+    });
+    return sent;
+  };
+  return () => {
+    Reflect.deleteProperty(redis, 'asking');
+  };
 }
 
 /** Commands whose arguments ioredis' own tracing would show in full: payloads of scripts, passwords of ACL SETUSER and CONFIG SET. */

@@ -10,8 +10,10 @@ import type { ResolvedRedisOptions } from '../redis.options.js';
  * - `blocking`: XREADGROUP BLOCK, BLMOVE and the like, one connection per reader. Waits for Redis as long as it takes.
  * - `lent`: a connection of the {@link RedisPool}. Never reconnects: a WATCH does not survive that, and nobody would notice.
  * - `subscriber`: one per application and connection, shared by all through the {@link SubscriberHub}.
+ * - `tracking`: hears from one master which keys have changed (CLIENT TRACKING). Speaks RESP2 whatever the others speak, because ioredis 6 drops
+ *   the pushes of RESP3 without a word. Queues nothing: what it says only means something on the connection that it was meant for.
  */
-export type ConnectionProfile = 'request' | 'blocking' | 'lent' | 'subscriber';
+export type ConnectionProfile = 'request' | 'blocking' | 'lent' | 'subscriber' | 'tracking';
 
 const minRetryMs = 50;
 const maxRetryMs = 2_000;
@@ -35,6 +37,8 @@ export function profileOptions(profile: ConnectionProfile, options: ResolvedRedi
     ...(profile === 'lent' ? { maxRetriesPerRequest: 0, retryStrategy: () => null } : {}),
     // The hub subscribes anew by itself: the promises of ioredis' own resubscription are nobody's to catch.
     ...(profile === 'subscriber' ? { autoResubscribe: false } : {}),
+    // After a resubscription of ioredis' own it would be a subscriber before it could ask for its id.
+    ...(profile === 'tracking' ? { protocol: 2, autoResubscribe: false, enableOfflineQueue: false } : {}),
   };
 }
 

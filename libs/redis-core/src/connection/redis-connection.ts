@@ -1,3 +1,4 @@
+import type { Redis } from 'ioredis';
 import { Breaker } from '../breaker/breaker.js';
 import { hashSlot } from '../keys/hash-slot.js';
 import type { KeySpace } from '../keys/key-space.js';
@@ -163,6 +164,18 @@ export class RedisConnection {
     return client;
   }
 
+  /**
+   * A new connection of the `tracking` profile, unconnected, to one master. Close it by {@link release}; what is left is closed with the connection.
+   *
+   * @param node on a Cluster: the master, as `host:port`
+   */
+  tracking(node?: string): Redis {
+    if (this.closed) throw this.#closedError('tracking');
+    const client = createNodeClient(this.#options, 'tracking', this.client, node);
+    this.#blocking.add(client);
+    return client;
+  }
+
   #createBlocking(key: string | undefined): RedisClient {
     if (key === undefined || !isCluster(this.client)) return createClient(this.#options, 'blocking');
     // Whoever asks may have lost its connection because the slot moved: the next one should know.
@@ -170,7 +183,7 @@ export class RedisConnection {
     return createNodeClient(this.#options, 'blocking', this.client, ownerOf(this.client, hashSlot(key)));
   }
 
-  /** Closes a client that {@link blocking} gave out, at once: a blocked command does not hold it up. */
+  /** Closes a client that {@link blocking} or {@link tracking} gave out, at once: a blocked command does not hold it up. */
   release(client: RedisClient): void {
     this.#blocking.delete(client);
     cutClient(client);
@@ -202,7 +215,31 @@ export class RedisConnection {
           ),
       );
     }
-    const result = this.#send(call, send);
+    return this.client.status === 'ready' ? this.#sendNow(call, send) : this.#countingOutages(this.#send(call, send));
+  }
+
+  /** The way of nearly every call: the connection is there, nothing has failed lately. It makes no promise that it can do without. */
+  #sendNow<T>(call: RedisCall, send: (client: RedisClient, attempt: CallAttempt) => Promise<T>): Promise<T> {
+    const attempt = { abandoned: false };
+    const late = () => {
+      attempt.abandoned = true;
+      return this.#lateError(call, 'unknown');
+    };
+    const failed = (error: unknown): unknown => {
+      const known = toRedstartError(error, call.operation, this.place);
+      if (isOutage(known)) this.#breaker.recordOutage(known);
+      return known;
+    };
+    let sent: Promise<T>;
+    try {
+      sent = send(this.client, attempt);
+    } catch (error) {
+      sent = Promise.reject(error);
+    }
+    return withinBudget(sent, call.budgetMs, late, failed);
+  }
+
+  #countingOutages<T>(result: Promise<T>): Promise<T> {
     result.catch((error: unknown) => {
       if (isOutage(error)) this.#breaker.recordOutage(error);
     });

@@ -6,6 +6,7 @@ import type { RedisClient } from '../redis.options.js';
  * longer than twice `ms`. What is still pending afterwards rejects.
  */
 export async function closeClient(client: RedisClient, ms: number): Promise<void> {
+  stopLookingAtSlots(client);
   if (client.status === 'end') return;
   const ended = new Promise<void>((resolve) => {
     client.once('end', resolve);
@@ -32,6 +33,7 @@ export async function closeClient(client: RedisClient, ms: number): Promise<void
  * ioredis never ends a client that it is about to reconnect: no `end`, and commands in its offline queue would stay pending for ever.
  */
 export function cutClient(client: RedisClient): void {
+  stopLookingAtSlots(client);
   const between = client.status === 'reconnecting' || client.status === 'close';
   client.disconnect();
   if (!between) return;
@@ -39,6 +41,16 @@ export function cutClient(client: RedisClient): void {
   // From here on sendCommand rejects, as it does with a client that has ended by itself.
   client.status = 'end';
   client.emit('end');
+}
+
+/**
+ * ioredis sets the timer of a Cluster's next look at the slots when the last look has its answer, also when the client was closed meanwhile: it would go on looking, and
+ * keep the process alive for ever.
+ */
+function stopLookingAtSlots(client: RedisClient): void {
+  if (!isCluster(client)) return;
+  clearTimeout(Reflect.get(client, 'slotsTimer') as NodeJS.Timeout | undefined);
+  Object.defineProperty(client, 'slotsTimer', { configurable: true, get: () => undefined, set: clearTimeout });
 }
 
 /** `flushQueue` is public at run time, in both majors of ioredis and both kinds of client, but not in the types. */

@@ -21,6 +21,7 @@ export class ScriptRunner {
 
   /**
    * Runs one script. Calls of one tick leave in one system call anyway, so this is also the way to run many.
+   * @param by the text loads the script: what is sent to this node behind it, by the digest, keeps its order
    * @throws see {@link RedisConnection.call}
    */
   run<Result>(
@@ -28,9 +29,14 @@ export class ScriptRunner {
     script: Script<Result>,
     keys: readonly string[],
     args: readonly ScriptArgument[],
+    by: 'digest' | 'text' = 'digest',
   ): Promise<Result> {
     checkKeyCount(script, keys);
-    return this.connection.call(call, (client, attempt) => evaluate(client, { script, keys, args }, attempt));
+    return this.connection.call(call, (client, attempt) =>
+      by === 'text'
+        ? send(client, { script, keys, args }, 'eval').then(script.parse)
+        : evaluate(client, { script, keys, args }, attempt),
+    );
   }
 
   /**
@@ -71,19 +77,27 @@ export class ScriptRunner {
 /** EVALSHA, then EVAL on NOSCRIPT, on any client: for connections of one's own, such as those of a quorum. */
 export async function evaluate<Result>(
   client: RedisClient | Redis,
-  { script, keys, args }: ScriptCall<Result>,
+  scriptCall: ScriptCall<Result>,
   attempt: CallAttempt = { abandoned: false },
 ): Promise<Result> {
-  const send = (command: 'evalsha' | 'eval', text: string): Promise<unknown> =>
-    script.buffers
-      ? client.callBuffer(command, text, keys.length, ...keys, ...args)
-      : client[command](text, keys.length, ...keys, ...args);
+  const { parse } = scriptCall.script;
   try {
-    return script.parse(await send('evalsha', script.sha1));
+    return parse(await send(client, scriptCall, 'evalsha'));
   } catch (error) {
     if (!isNoScript(error) || attempt.abandoned) throw error;
-    return script.parse(await send('eval', script.lua));
+    return parse(await send(client, scriptCall, 'eval'));
   }
+}
+
+function send(
+  client: RedisClient | Redis,
+  { script, keys, args }: ScriptCall<unknown>,
+  command: 'evalsha' | 'eval',
+): Promise<unknown> {
+  const text = command === 'eval' ? script.lua : script.sha1;
+  return script.buffers
+    ? client.callBuffer(command, text, keys.length, ...keys, ...args)
+    : client[command](text, keys.length, ...keys, ...args);
 }
 
 async function evaluatePipelined<Result>(

@@ -13,9 +13,10 @@ export interface SubscriptionHandlers {
   onGap?(): void;
 }
 
-/** A place in the hub; `close()` gives it up. */
+/** A place in the hub. */
 export interface Subscription {
   readonly channel: string;
+  /** Gives it up: nothing is heard from here on. The server is told, and not waited for, since it may hang. */
   close(): Promise<void>;
 }
 
@@ -66,12 +67,18 @@ export class SubscriberHub {
     try {
       await this.#carry(channel);
     } catch (error) {
-      await this.#leave(channel, handlers);
+      this.#leave(channel, handlers);
       throw new RedisUnavailableError(`subscribe: ${this.options.place} does not let us listen.`, 'unknown', {
         cause: error,
       });
     }
-    return { channel, close: () => this.#leave(channel, handlers) };
+    return {
+      channel,
+      close: () => {
+        this.#leave(channel, handlers);
+        return Promise.resolve();
+      },
+    };
   }
 
   /** Publishes to whoever listens at this moment, in the way the hub listens. Returns at once when sent; see {@link RedisConnection.call} for a budget. */
@@ -108,7 +115,7 @@ export class SubscriberHub {
     const current = this.#carrier.get(channel);
     if (current === wanted) return this.#links.get(wanted)?.add(channel);
     this.#carrier.set(channel, wanted);
-    if (current !== undefined) await this.#drop(current, channel);
+    if (current !== undefined) this.#drop(current, channel);
     this.#followCluster();
     await this.#link(wanted, sharded).add(channel);
   }
@@ -139,19 +146,19 @@ export class SubscriberHub {
     return link;
   }
 
-  async #leave(channel: string, handlers: SubscriptionHandlers): Promise<void> {
+  #leave(channel: string, handlers: SubscriptionHandlers): void {
     const listeners = this.#listeners.get(channel);
     if (listeners?.delete(handlers) !== true || listeners.size > 0) return;
     this.#listeners.delete(channel);
     const carrier = this.#carrier.get(channel);
     this.#carrier.delete(channel);
-    if (carrier !== undefined) await this.#drop(carrier, channel);
+    if (carrier !== undefined) this.#drop(carrier, channel);
   }
 
-  async #drop(node: string, channel: string): Promise<void> {
+  #drop(node: string, channel: string): void {
     const link = this.#links.get(node);
     if (link === undefined) return;
-    await link.remove(channel);
+    link.remove(channel);
     if (link.size > 0) return;
     this.#links.delete(node);
     link.close();

@@ -10,6 +10,12 @@ export interface LinkEvents {
   onRefused(channel: string, error: Error): void;
 }
 
+interface Waiting {
+  readonly channel: string;
+  readonly resolve: () => void;
+  readonly reject: (reason: Error) => void;
+}
+
 /**
  * One subscriber connection and the channels it carries: one link for a server or Sentinel, one per master of a Cluster.
  *
@@ -17,11 +23,14 @@ export interface LinkEvents {
  * - *listening*: after every `ready`, once the server has confirmed all channels. Coming here a second time is a gap.
  * - *closed*: by {@link close}, for good.
  *
- * ioredis' own resubscription is off: its promises are nobody's to catch, and it can't tell when it is done.
+ * Nothing is sent before `ready`: ioredis 5 writes a SUBSCRIBE already while it is still asking the server how it is, may not go on asking
+ * as a subscriber, and never becomes ready. Its own resubscription is off: its promises are nobody's to catch, and it can't tell when it is done.
  */
 export class SubscriberLink {
   readonly #channels = new Set<string>();
   readonly #commands: { subscribe: 'subscribe' | 'ssubscribe'; unsubscribe: 'unsubscribe' | 'sunsubscribe' };
+  /** Who waits for a deaf link to listen. */
+  #waiting: Waiting[] = [];
   #listenedBefore = false;
 
   constructor(
@@ -38,6 +47,9 @@ export class SubscriberLink {
     client.on('ready', () => {
       void this.#listen();
     });
+    client.on('end', () => {
+      this.#disappoint(this.#waiting.splice(0), new Error('the connection has ended'));
+    });
     if (client.status === 'wait') {
       client.connect().catch(() => {
         // The client goes on trying; `ready` tells when it got there.
@@ -52,13 +64,19 @@ export class SubscriberLink {
   /** Adds a channel. Resolves when the server has confirmed it; while the link is deaf, when it listens again. */
   async add(channel: string): Promise<void> {
     this.#channels.add(channel);
-    await this.client[this.#commands.subscribe](channel);
+    if (this.client.status === 'ready') await this.#subscribe(channel);
+    else if (this.client.status === 'end') throw new Error('the connection has ended');
+    else await new Promise<void>((resolve, reject) => this.#waiting.push({ channel, resolve, reject }));
   }
 
-  async remove(channel: string): Promise<void> {
+  /** Waits for no answer: a server that hangs must not keep anybody who only wants to leave. */
+  remove(channel: string): void {
     if (!this.#channels.delete(channel)) return;
+    const waiting = this.#waiting.filter((one) => one.channel === channel);
+    this.#waiting = this.#waiting.filter((one) => one.channel !== channel);
+    this.#disappoint(waiting, new Error('left before it listened'));
     if (this.client.status !== 'ready') return; // A deaf link subscribes what is left when it comes back.
-    await this.client[this.#commands.unsubscribe](channel).catch(() => {
+    this.client[this.#commands.unsubscribe](channel).catch(() => {
       // The socket broke: the channel is not among those that will be subscribed again.
     });
   }
@@ -66,19 +84,36 @@ export class SubscriberLink {
   close(): void {
     this.#channels.clear();
     cutClient(this.client);
+    this.#disappoint(this.#waiting.splice(0), new Error('closed before it listened'));
   }
 
   async #listen(): Promise<void> {
-    const channels = [...this.#channels];
+    const waiting = this.#waiting.splice(0);
+    const heard: string[] = [];
     // One by one: a single channel whose slot has moved must not keep the others from being heard.
-    const answers = await Promise.allSettled(channels.map((channel) => this.client[this.#commands.subscribe](channel)));
-    const heard = channels.filter((channel, index) => {
-      const answer = answers[index];
-      if (answer?.status !== 'rejected') return true;
-      this.events.onRefused(channel, answer.reason as Error);
-      return false;
-    });
+    await Promise.all(
+      Array.from(this.#channels, async (channel) => {
+        const waiters = waiting.filter((one) => one.channel === channel);
+        try {
+          await this.#subscribe(channel);
+        } catch (error) {
+          this.events.onRefused(channel, error as Error);
+          this.#disappoint(waiters, error as Error);
+          return;
+        }
+        heard.push(channel);
+        for (const { resolve } of waiters) resolve();
+      }),
+    );
     if (this.#listenedBefore) this.events.onGap(heard);
     this.#listenedBefore = true;
+  }
+
+  #disappoint(waiting: readonly Waiting[], reason: Error): void {
+    for (const { reject } of waiting) reject(reason);
+  }
+
+  async #subscribe(channel: string): Promise<void> {
+    await this.client[this.#commands.subscribe](channel);
   }
 }

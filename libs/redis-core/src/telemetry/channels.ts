@@ -20,13 +20,7 @@ export const operationChannel: TracingChannel<unknown, OperationContext> = traci
   'redstart:operation',
 );
 
-const channels = [
-  operationChannel.start,
-  operationChannel.end,
-  operationChannel.asyncStart,
-  operationChannel.asyncEnd,
-  operationChannel.error,
-];
+const { start, end, asyncStart, asyncEnd, error } = operationChannel;
 
 /**
  * Runs `work` and tells the channel of it, but never what it returned: that may be anybody's data.
@@ -34,7 +28,13 @@ const channels = [
  */
 export function traceOperation<T>(context: () => OperationContext, work: () => Promise<T>): Promise<T> {
   // `TracingChannel.hasSubscribers` does not exist in every Node version that we support.
-  return channels.some((channel) => channel.hasSubscribers) ? traced(context(), work) : work();
+  const hasSubscribers =
+    start.hasSubscribers ||
+    end.hasSubscribers ||
+    asyncStart.hasSubscribers ||
+    asyncEnd.hasSubscribers ||
+    error.hasSubscribers;
+  return hasSubscribers ? traced(context(), work) : work();
 }
 
 async function traced<T>(context: OperationContext, work: () => Promise<T>): Promise<T> {

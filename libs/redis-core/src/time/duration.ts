@@ -73,6 +73,7 @@ function writtenMs(text: unknown): number | undefined {
   if (typeof text !== 'string') return undefined;
   const [, whole, fraction = '', unit] = written.exec(text) ?? [];
   if (whole === undefined || !isUnit(unit)) return undefined;
+  if (fraction === '') return Number(whole) * unitMs[unit];
   // In integers, because 1.005 * 1000 is 1004.9999999999999.
   const scaled = BigInt(whole + fraction) * BigInt(unitMs[unit]);
   const scale = 10n ** BigInt(fraction.length);

@@ -21,16 +21,18 @@ export interface TickBatchOptions<Terms, Answer> {
   readonly alike: (some: Terms, others: Terms) => boolean;
   /** Sends what must not be overtaken by this batch. */
   readonly first?: () => void;
+  /** Told of the first question; it sees to it that the batch is sent. */
+  readonly onOpen: () => void;
 }
 
 /**
- * Gathers what one tick asks of its locks, and asks for it in one script, in the same order.
+ * Gathers questions about locks, to be asked in one script, in the same order.
  *
  * - *empty*: nothing is asked for.
- * - *open*: from the first question on, for every question on the same terms and with the same wake-up channel. A question on others closes it, and so do the largest
- *   number of locks, `flush`, and the end of the tick, when all its microtasks have run.
+ * - *open*: from the first question on, which it tells to `onOpen`, for every question on the same terms and with the same wake-up channel. A question on others has the
+ *   open ones sent first; `send` and `flush` send them, too.
  *
- * It is sent then, and empty again. A question whose asker was stopped meanwhile is not sent. What fails as a whole is asked for one by one, so that what is wrong with
+ * A question whose asker was stopped meanwhile is not sent. What fails as a whole is asked for one by one, so that what is wrong with
  * one lock (a key of another type, a missing permission) is told to its own caller only; an outage is told to all.
  */
 export class TickBatch<Terms, Answer> {
@@ -38,48 +40,45 @@ export class TickBatch<Terms, Answer> {
   /** Of the open batch. */
   #terms: Terms | undefined;
   #wake = '';
-  #endsWithTick = false;
 
   constructor(private readonly options: TickBatchOptions<Terms, Answer>) {}
+
+  get size(): number {
+    return this.#questions.length;
+  }
 
   ask(lock: OwnedLock, terms: Terms, asker?: Asker): Promise<Answer> {
     return new Promise((resolve, reject) => {
       if (!this.#takes(lock, terms)) this.flush();
+      if (this.#terms === undefined) this.options.onOpen();
       this.#terms ??= terms;
       this.#wake = lock.keys.wake;
       this.#questions.push({ lock, asker, resolve, reject });
-      if (this.#questions.length === mostLocks) this.flush();
-      else this.#endWithTick();
     });
   }
 
-  /** Sends what is asked for so far: before a command that must not overtake it. */
+  /** Sends all that is asked for so far: at the end, and before a command that must not overtake it. */
   flush(): void {
+    this.send(this.#questions.length);
+  }
+
+  /** Sends the oldest questions. @returns how many those were */
+  send(most: number): number {
     const terms = this.#terms;
-    if (terms === undefined) return;
-    const questions = this.#questions;
-    this.#questions = [];
-    this.#terms = undefined;
+    if (terms === undefined || most <= 0) return 0;
+    const leaving = this.#questions.splice(0, most);
+    if (this.#questions.length === 0) this.#terms = undefined;
     this.options.first?.();
-    void this.#send(questions.filter(isStillAsked), terms);
+    const asked = leaving.filter(isStillAsked);
+    for (let at = 0; at < asked.length; at += mostLocks) void this.#ask(asked.slice(at, at + mostLocks), terms);
+    return leaving.length;
   }
 
   #takes(lock: OwnedLock, terms: Terms): boolean {
     return this.#terms === undefined || (this.options.alike(terms, this.#terms) && lock.keys.wake === this.#wake);
   }
 
-  #endWithTick(): void {
-    if (this.#endsWithTick) return;
-    this.#endsWithTick = true;
-    process.nextTick(this.#endTick);
-  }
-
-  readonly #endTick = (): void => {
-    this.#endsWithTick = false;
-    this.flush();
-  };
-
-  async #send(questions: readonly Question<Answer>[], terms: Terms): Promise<void> {
+  async #ask(questions: readonly Question<Answer>[], terms: Terms): Promise<void> {
     const [first, ...more] = questions;
     if (first === undefined) return;
     try {

@@ -1,4 +1,4 @@
-import { evaluate, type RedisClient, type RedisConnection } from '@redstart/redis-core';
+import { evaluate, RedisCommandError, type RedisClient, type RedisConnection } from '@redstart/redis-core';
 import type { LockRuntime } from '../lock-runtime.js';
 import { extendCall, extendScript } from '../scripts/extend.js';
 
@@ -27,6 +27,7 @@ interface Pending extends Grant {
  * - *idle*: nothing is to be confirmed. The connection is opened for the first grant and kept.
  * - *confirming*: the grants of a batch are extended by their owner on that connection, then WAIT tells how many replicas have followed so far. Grants that come
  *   meanwhile make up the next batch: any number of them waits for two WAITs at most, not for one each.
+ * - A batch that the master refuses is confirmed one by one, so that what is wrong with one lock is told to its own caller only.
  * - After a failure the connection is dropped, so that nothing which it has queued is sent later.
  *
  * WAIT covers what its connection has written, and everything that the master did before: hence the extension. It also tells a master that has the lock from
@@ -55,14 +56,23 @@ export class ReplicaConfirmation {
     while (this.#next.length > 0) {
       const batch = this.#next;
       this.#next = [];
-      try {
-        await this.#confirmBatch(batch);
-      } catch (error) {
-        this.#drop();
+      await this.#confirmOrReject(batch);
+    }
+    this.#confirming = false;
+  }
+
+  async #confirmOrReject(batch: readonly Pending[]): Promise<void> {
+    try {
+      await this.#confirmBatch(batch);
+    } catch (error) {
+      this.#drop();
+      // A missing permission for one lock is no matter of the others.
+      if (batch.length > 1 && error instanceof RedisCommandError) {
+        for (const grant of batch) await this.#confirmOrReject([grant]);
+      } else {
         for (const { reject } of batch) reject(error);
       }
     }
-    this.#confirming = false;
   }
 
   async #confirmBatch(batch: readonly Pending[]): Promise<void> {

@@ -6,7 +6,7 @@ import { pidOf } from './checker/check-queue.js';
 import { machineNow } from './checker/log-entry.js';
 import { redisKey } from './redis-key.js';
 import { quorumTerms, slackMs } from './terms.js';
-import type { WorkerProcess } from './worker/worker-process.js';
+import type { WorkerProcess } from './worker/orders.js';
 
 const { ttlMs } = quorumTerms;
 const terms = quorumTerms;
@@ -42,7 +42,7 @@ describeChaos('quorum', threeNodes, (chaos) => {
     (await contest.log()).filter(
       (entry) => entry.what === what && entry.key === contest.terms.key && entry.lookedAt > moment,
     );
-  /** All of these nodes have it as the holder. */
+  /** All of these nodes have it as the holder, and that by one acquire: its last one may be released at a node later than at a quorum. */
   const isHeldAt = (nodes: readonly RedisServer[], contest: Contest, holder: WorkerProcess) =>
     eventually(
       async () => {
@@ -50,6 +50,7 @@ describeChaos('quorum', threeNodes, (chaos) => {
           nodes.map((node) => node.ask((redis) => redis.get(redisKey(contest.terms.key)))),
         );
         expect(owners.map((owner) => pidOf(owner ?? ''))).toEqual(nodes.map(() => holder.pid));
+        expect(new Set(owners).size).toBe(1);
       },
       { within: 15_000 },
     );
@@ -84,7 +85,7 @@ describeChaos('quorum', threeNodes, (chaos) => {
     try {
       const { reason, lookedAt } = await contest.loss(holder, downSince);
       expect(reason).toBe('quorum');
-      expect(lookedAt - downSince).toBeLessThan(ttlMs + slackMs / 3);
+      expect(lookedAt - downSince).toBeLessThan(ttlMs + slackMs);
       await contest.goOn();
       // Nobody comes in, and all are told why.
       await eventually(

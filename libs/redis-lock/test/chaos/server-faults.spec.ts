@@ -24,7 +24,7 @@ describeChaos('server', patientServer, (chaos) => {
       // Told by its own clock, while every renewal hangs.
       const { reason, lookedAt } = await contest.loss(holder, pausedAt);
       expect(reason).toBe('deadline');
-      expect(lookedAt - pausedAt).toBeLessThan(ttlMs + slackMs / 3);
+      expect(lookedAt - pausedAt).toBeLessThan(ttlMs + slackMs);
       await contest.passes(ttlMs / 2);
     } finally {
       chaos.site.server.resume();
@@ -42,7 +42,9 @@ describeChaos('server', patientServer, (chaos) => {
     return 1;
   });
 
-  chaos.fault('FLUSHALL', { times: 2, terms: sturdy }, async (contest) => {
+  // So long a lease that the one who sleeps does so for a part of it only, however long the newcomer takes.
+  const sleepers = { ttlMs: 6_000 };
+  chaos.fault('FLUSHALL', { times: 2, terms: sleepers }, async (contest) => {
     const { holder, waiters } = await contest.standstill();
     const [newcomer, ...others] = waiters;
     for (const waiter of waiters) await waiter.do({ order: 'rest' });
@@ -57,7 +59,7 @@ describeChaos('server', patientServer, (chaos) => {
     // By its next renewal, well before the lease could have told; and that renews nothing which is another one's by now.
     const { reason, lookedAt } = await contest.loss(holder, flushedAt);
     expect(reason).toBe('taken');
-    expect(lookedAt - flushedAt).toBeLessThan(sturdy.ttlMs);
+    expect(lookedAt - flushedAt).toBeLessThan(sleepers.ttlMs);
     for (const other of others) await other.do({ order: 'compete', terms: contest.terms, dwells: true });
     expect((await contest.standstill()).holder.name).toBe(newcomer.name);
     return 1;
@@ -113,8 +115,9 @@ describeChaos('server', patientServer, (chaos) => {
     return (await errors('READONLY')) - before;
   });
 
-  // The last one, since it changes how the server keeps its data.
-  chaos.fault('Redis restarted with AOF', { times: 2, terms: sturdy }, async (contest) => {
+  // The last one, since it changes how the server keeps its data. A start may take more than a second.
+  const overARestart = { ttlMs: 4_000 };
+  chaos.fault('Redis restarted with AOF', { times: 2, terms: overARestart }, async (contest) => {
     await chaos.site.server.ask((redis) => redis.config('SET', 'appendonly', 'yes', 'appendfsync', 'always'));
     await eventually(async () => {
       expect(await chaos.site.server.ask((redis) => redis.info('persistence'))).toMatch(/aof_rewrite_in_progress:0/);
@@ -124,7 +127,7 @@ describeChaos('server', patientServer, (chaos) => {
     await chaos.site.server.restart({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] });
     await chaos.arena.watch(contest.terms.key);
     // The lock, and every place in its queue, has survived.
-    await contest.passes(sturdy.ttlMs * 1.2);
+    await contest.passes(overARestart.ttlMs * 1.2);
     const after = await contest.standstill();
     expect(after.holder.name).toBe(holder.name);
     expect(namesOf(after.waiters)).toEqual(namesOf(waiters));

@@ -6,13 +6,13 @@ import type { Terms } from './worker/orders.js';
 /** For a lock that is to outlive a disturbance: two renewals of it may come late on a busy machine. */
 export const sturdy = { ttlMs: 3_000 } as const satisfies Partial<Terms>;
 
-/** Short, so that leases end within a test; long enough for a busy machine to renew in time. */
-export const ttlMs = 1_000;
+/** Short, so that leases end within a test; so long that a renewal may come a second late. */
+export const ttlMs = 1_500;
 export const claimMs = 800;
 /** How much longer than promised something may take on a busy machine. */
 export const slackMs = 1_500;
 
-export const lockOptions: RedisLockOptions = { claimTtl: claimMs, commandTimeout: 500 };
+export const lockOptions: RedisLockOptions = { claimTtl: claimMs, commandTimeout: 1_000 };
 
 /**
  * At a quorum no command may take longer than a quarter of the lease. Nobody queues there, so whoever has just left would be the first to come again; for the pause, another one is.

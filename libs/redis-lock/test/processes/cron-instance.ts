@@ -4,7 +4,7 @@ import { NestFactory } from '@nestjs/core';
 import { Cron, ScheduleModule } from '@nestjs/schedule';
 import { RedisModule } from '@redstart/redis-core';
 import { CronLock, RedisLockModule } from '../../src/index.js';
-import { endWithSpec, givenOptions, tell } from './report.js';
+import { endWithSpec, givenOptions, tell } from '@redstart/redis-testing/programs';
 
 /** How a spec starts this program: an application with scheduled jobs, on a host whose clock is wrong. */
 export interface CronInstanceOptions {

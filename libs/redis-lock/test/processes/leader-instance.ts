@@ -4,7 +4,7 @@ import { NestFactory } from '@nestjs/core';
 import { RedisModule } from '@redstart/redis-core';
 import type { TopologyConnection } from '@redstart/redis-testing';
 import { LockService, RedisLockModule } from '../../src/index.js';
-import { endWithSpec, givenOptions, tell } from './report.js';
+import { endWithSpec, givenOptions, tell } from '@redstart/redis-testing/programs';
 
 /** How a spec starts this program: an application that stands for a leadership. */
 export interface LeaderInstanceOptions {

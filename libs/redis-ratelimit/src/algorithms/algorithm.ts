@@ -64,5 +64,6 @@ export interface Algorithm<L extends LimitShape> {
   parameters(limit: L): readonly [number, number, number];
   /** What distinguishes the stored state of two configurations that can't share it; part of the key. */
   fingerprint(limit: L): string;
-  counter(limit: L): Counter;
+  /** @param before what has been counted under a limit of the same fingerprint: it stays counted */
+  counter(limit: L, before?: Counter): Counter;
 }

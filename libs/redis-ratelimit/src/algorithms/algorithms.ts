@@ -33,42 +33,46 @@ const byKind: AlgorithmOf = {
     lua: slidingWindowLua,
     parameters: ({ limit, bucketUs, buckets }) => [limit, bucketUs, buckets + 1],
     fingerprint: ({ windowMs, buckets }) => `sw-${windowMs}-${buckets}`,
-    counter: (limit) => new SlidingWindowCounter(limit),
+    counter: (limit, before) =>
+      new SlidingWindowCounter(limit, before instanceof SlidingWindowCounter ? before : undefined),
   },
   'sliding-log': {
     id: 'sl',
     lua: slidingLogLua,
     parameters: ({ limit, windowUs }) => [limit, windowUs, 0],
     fingerprint: ({ windowMs }) => `sl-${windowMs}`,
-    counter: (limit) => new SlidingLogCounter(limit),
+    counter: (limit, before) => new SlidingLogCounter(limit, before instanceof SlidingLogCounter ? before : undefined),
   },
   'fixed-window': {
     id: 'fw',
     lua: fixedWindowLua,
     parameters: ({ limit, windowUs, originUs = -1 }) => [limit, windowUs, originUs],
     fingerprint: ({ windowMs, originUs }) => `fw-${windowMs}${originUs === undefined ? '' : '-calendar'}`,
-    counter: (limit) => new FixedWindowCounter(limit),
+    counter: (limit, before) =>
+      new FixedWindowCounter(limit, before instanceof FixedWindowCounter ? before : undefined),
   },
   'token-bucket': {
     id: 'tb',
     lua: tokenBucketLua,
     parameters: ({ capacity, refill, perUs }) => [capacity, refill, perUs],
     fingerprint: ({ perUs }) => `tb-${perUs / 1_000}`,
-    counter: (limit) => new TokenBucketCounter(limit),
+    counter: (limit, before) =>
+      new TokenBucketCounter(limit, before instanceof TokenBucketCounter ? before : undefined),
   },
   gcra: {
     id: 'gcra',
     lua: gcraLua,
     parameters: ({ burst, unit }) => [burst, unit.numerator, unit.denominator],
     fingerprint: ({ perMs }) => `gcra-${perMs}`,
-    counter: (limit) => new GcraCounter(limit),
+    counter: (limit, before) => new GcraCounter(limit, before instanceof GcraCounter ? before : undefined),
   },
   concurrency: {
     id: 'slots',
     lua: concurrencyLua,
     parameters: ({ limit, leaseMs }) => [limit, leaseMs * 1_000, 0],
     fingerprint: () => 'slots',
-    counter: (limit) => new ConcurrencyCounter(limit),
+    counter: (limit, before) =>
+      new ConcurrencyCounter(limit, before instanceof ConcurrencyCounter ? before : undefined),
   },
 };
 

@@ -1,34 +1,31 @@
 import { randomUUID } from 'node:crypto';
-import { RedisUnavailableError, type Key, type RedisConnection } from '@redstart/redis-core';
-import { combine, type LimitDecision, type RateLimitDecision, type RateLimitReceipt } from '../decision.js';
+import { RedisUnavailableError, withinBudget, type RedisConnection } from '@redstart/redis-core';
 import { limitKeys } from '../keys.js';
 import { LocalLimiter } from '../local/local-limiter.js';
 import type { Outcome, Verdict } from '../scripts/decide.js';
 import type { DenialCache } from '../denials/denial-cache.js';
+import type { StraySlots } from '../slots/stray-slots.js';
 import { callOf } from './call-of.js';
-import { DecisionBatch } from './decision-batch.js';
-import { PlanBook, type Plan, type PlannedLimit, type PolicyCharge } from './plan.js';
+import { byRedis, decidedOf, type Decided, type SubjectCharge } from './decided.js';
+import { DecisionBatch, type Asker } from './decision-batch.js';
+import { PlanBook, type Plan } from './plan.js';
 
-/** What a call takes of one policy for one subject. */
-export interface SubjectCharge extends PolicyCharge {
-  readonly subject: Key;
+/** What is made of a decision right where it arrives: each layer that awaited it would cost as much as the layer itself. */
+export interface Conclusion<T> {
+  decided(decided: Decided): T;
+  /** Told of a failure before the promise rejects with it. */
+  failed(charges: readonly SubjectCharge[]): void;
 }
 
-/** A slot that a call has taken. */
-export interface TakenSlot {
-  readonly key: string;
-  readonly leaseMs: number;
-  readonly countedBy: 'redis' | 'local';
-}
-
-/** The decisions of one call, one per charge; unless all of them are allowed, nothing was charged. */
-export interface Decided {
-  readonly decisions: readonly RateLimitDecision[];
-  readonly allowed: boolean;
-  /** Whether it was told from memory, without asking Redis. */
-  readonly remembered: boolean;
-  /** Under the id of the call. */
-  readonly slots: readonly TakenSlot[];
+/** What a call asks for. */
+interface Question {
+  readonly charges: readonly SubjectCharge[];
+  readonly plan: Plan;
+  /** One per limit of the plan. */
+  readonly keys: readonly string[];
+  readonly id: string | undefined;
+  /** When it has to be decided at the latest, on the clock of this process, where that is earlier than its own budget ends. */
+  readonly untilMs: number | undefined;
 }
 
 export interface DeciderOptions {
@@ -46,13 +43,20 @@ export class Decider {
   readonly #connection: RedisConnection;
   readonly #budgetMs: number;
   readonly #denials: DenialCache;
+  readonly #strays: StraySlots;
   readonly #plans = new PlanBook();
   readonly #consuming: DecisionBatch;
   readonly #peeking: DecisionBatch;
 
-  constructor(connection: RedisConnection, { budgetMs, localKeys }: DeciderOptions, denials: DenialCache) {
+  constructor(
+    connection: RedisConnection,
+    { budgetMs, localKeys }: DeciderOptions,
+    denials: DenialCache,
+    strays: StraySlots,
+  ) {
     this.#connection = connection;
     this.#denials = denials;
+    this.#strays = strays;
     this.#budgetMs = budgetMs;
     this.local = new LocalLimiter(localKeys, connection.clock);
     this.#consuming = new DecisionBatch(connection, callOf('consume', budgetMs));
@@ -64,33 +68,54 @@ export class Decider {
    *
    * @param charges of subjects in one slot
    * @param id of the slots that the call takes
+   * @param untilMs when the budget ends of which it is a part, on the clock of this process. @default it has one of its own
    * @returns at once what is remembered: whoever knocks all the time should not even cost a promise
    */
-  decide(charges: readonly SubjectCharge[], take: boolean, id?: string): Decided | Promise<Decided> {
+  decide<T>(
+    charges: readonly SubjectCharge[],
+    take: boolean,
+    then: Conclusion<T>,
+    id?: string,
+    untilMs?: number,
+  ): T | Promise<T> {
     const plan = this.#plans.planOf(charges, take);
+    const known = take ? this.#remembered(charges, plan) : undefined;
+    if (known !== undefined) return then.decided(known);
     const keys = this.#keysOf(charges);
-    const denial = take ? this.#denials.find(plan, keys) : undefined;
-    if (denial !== undefined) return decidedOf(charges, plan, keys, denial, byRedis, true);
-    return this.#decide(charges, plan, keys, id);
+    const question: Question = { charges, plan, keys, id, untilMs };
+    const generation = this.#denials.generation;
+    return new Promise((resolve, reject) => {
+      this.#ask(question, new PendingDecision(this, question, this.#now(), generation, then, resolve, reject));
+    });
   }
 
-  async #decide(
-    charges: readonly SubjectCharge[],
-    plan: Plan,
-    keys: readonly string[],
-    id: string | undefined,
-  ): Promise<Decided> {
-    try {
-      const { generation } = this.#denials;
-      const askedAtMs = this.#connection.clock.now();
-      const outcome = await this.#ask(plan, keys, charges, id);
-      if (plan.take) this.#denials.remember(plan, keys, outcome, askedAtMs, generation);
-      return decidedOf(charges, plan, keys, outcome, byRedis);
-    } catch (error) {
-      if (!(error instanceof RedisUnavailableError)) throw error;
-      if (charges.some(({ policy }) => policy.onError === 'closed')) throw error;
-      return this.#withoutRedis(charges, plan, keys, id);
-    }
+  /** The denial that stands against a call, if one is remembered. */
+  remembered(charges: readonly SubjectCharge[]): Decided | undefined {
+    return this.#remembered(charges, this.#plans.planOf(charges, true));
+  }
+
+  #remembered(charges: readonly SubjectCharge[], plan: Plan): Decided | undefined {
+    const denial = this.#denials.find(plan, charges);
+    return denial === undefined ? undefined : decidedOf(charges, plan, noKeys, denial, byRedis, true);
+  }
+
+  /** @internal Redis has answered: a denial is remembered. */
+  conclude({ charges, plan, keys }: Question, outcome: Outcome, askedAtMs: number, generation: number): Decided {
+    if (plan.take) this.#denials.remember(plan, charges, keys, outcome, askedAtMs, generation);
+    return decidedOf(charges, plan, keys, outcome, byRedis);
+  }
+
+  /** @internal Redis may have given the call a slot all the same, which nobody will hold. */
+  reclaim({ plan, keys, id }: Question, error: unknown): void {
+    if (id === undefined || !(error instanceof RedisUnavailableError) || error.outcome !== 'unknown') return;
+    this.#strays.add(
+      keys.filter((_, index) => plan.limits[index]?.limit.kind === 'concurrency'),
+      id,
+    );
+  }
+
+  #now(): number {
+    return this.#connection.clock.now();
   }
 
   #keysOf(charges: readonly SubjectCharge[]): string[] {
@@ -102,30 +127,55 @@ export class Decider {
     return keys;
   }
 
-  #ask(plan: Plan, keys: readonly string[], charges: readonly SubjectCharge[], id?: string): Promise<Outcome> {
-    if (!plan.exact) {
-      const batch = plan.take ? this.#consuming : this.#peeking;
-      return batch.ask(plan, keys, plan.named ? (id ?? '') : undefined);
+  #ask(question: Question, asker: Asker): void {
+    const { plan, id, untilMs } = question;
+    if (!plan.exact && untilMs === undefined) {
+      this.#askBatch(question, asker);
+      return;
     }
-    return this.#askUntilAnswered(plan, keys, charges, id ?? randomUUID());
+    const ownUntilMs = Math.min(untilMs ?? Infinity, this.#now() + this.#budgetMs);
+    const asked = plan.exact
+      ? this.#askUntilAnswered(question, id ?? randomUUID(), ownUntilMs)
+      : this.#askWithin(question, ownUntilMs - this.#now());
+    asked.then(
+      (outcome) => {
+        asker.told(outcome);
+      },
+      (error: unknown) => {
+        asker.failed(error);
+      },
+    );
+  }
+
+  #askBatch({ plan, keys, id }: Question, asker: Asker): void {
+    const batch = plan.take ? this.#consuming : this.#peeking;
+    batch.ask(plan, keys, asker, plan.named ? (id ?? '') : undefined);
+  }
+
+  /** Calls of one batch have its budget; this one has less left. */
+  #askWithin(question: Question, leftMs: number): Promise<Outcome> {
+    const late = (outcome: RedisUnavailableError['outcome']) =>
+      new RedisUnavailableError('ratelimit.consume: the budget of the call has been used up.', outcome);
+    if (leftMs <= 0) return Promise.reject(late('not-executed'));
+    const asked = new Promise<Outcome>((told, failed) => {
+      this.#askBatch(question, { told, failed });
+    });
+    return withinBudget(asked, leftMs, () => late('unknown'));
   }
 
   /** The script knows the call by its id, so one whose reply was lost with the connection is simply made again, until the budget ends. */
-  async #askUntilAnswered(
-    plan: Plan,
-    keys: readonly string[],
-    [first]: readonly SubjectCharge[],
-    id: string,
-  ): Promise<Outcome> {
+  async #askUntilAnswered({ charges, plan, keys }: Question, id: string, untilMs: number): Promise<Outcome> {
+    const [first] = charges;
     if (first === undefined) throw new TypeError('A call has a charge.');
     const memory = limitKeys(this.#connection.keys, first.subject).memory(id);
     const { clock } = this.#connection;
-    const untilMs = clock.now() + this.#budgetMs;
     let lost: RedisUnavailableError | undefined;
     for (;;) {
       try {
         const batch = new DecisionBatch(this.#connection, callOf('consume', untilMs - clock.now()));
-        return await batch.ask(plan, [...keys, memory], id);
+        return await new Promise<Outcome>((told, failed) => {
+          batch.ask(plan, [...keys, memory], { told, failed }, id);
+        });
       } catch (error) {
         if (error instanceof RedisUnavailableError && error.outcome === 'unknown') lost = error;
         // What has been lost once may have been charged, whatever becomes of the next try.
@@ -134,7 +184,8 @@ export class Decider {
     }
   }
 
-  #withoutRedis(charges: readonly SubjectCharge[], plan: Plan, keys: readonly string[], id?: string): Decided {
+  /** @internal Redis is away, and no policy is closed. */
+  withoutRedis({ charges, plan, keys, id }: Question): Decided {
     const locally = plan.limits.flatMap(({ policy, limit, cost }, index) => {
       const { enforce, blockMs, onError } = policy;
       return onError === 'local' ? [{ index, charge: { key: keys[index] ?? '', limit, cost, enforce, blockMs } }] : [];
@@ -154,102 +205,45 @@ export class Decider {
   }
 }
 
+/** A denial has charged nothing that would have to be found again. */
+const noKeys: readonly string[] = Object.freeze([]);
+
 function unlimited(limit: number): Verdict {
   return { allowed: true, blocked: false, remaining: limit, retryUs: 0, resetUs: 0, mark: 0 };
 }
 
-/** One limit of a call, its key and what was said of it. */
-interface Row {
-  readonly planned: PlannedLimit;
-  readonly key: string;
-  readonly verdict: Verdict;
-}
+/** A call that Redis has been asked about, until its batch comes back. */
+class PendingDecision<T> implements Asker {
+  constructor(
+    private readonly decider: Decider,
+    private readonly question: Question,
+    private readonly askedAtMs: number,
+    private readonly generation: number,
+    private readonly then: Conclusion<T>,
+    private readonly resolve: (result: T) => void,
+    private readonly reject: (error: unknown) => void,
+  ) {}
 
-type DecidedBy = (limit: PlannedLimit) => RateLimitDecision['decidedBy'];
-
-const byRedis: DecidedBy = () => 'redis';
-const noSlots: readonly TakenSlot[] = Object.freeze([]);
-
-/** Runs for every call, so it goes by loops instead of lists of lists. */
-function decidedOf(
-  charges: readonly SubjectCharge[],
-  plan: Plan,
-  keys: readonly string[],
-  { atUs, verdicts }: Outcome,
-  decidedBy: DecidedBy,
-  remembered = false,
-): Decided {
-  const rows: Row[] = [];
-  let allowed = true;
-  for (const [index, planned] of plan.limits.entries()) {
-    const verdict = verdicts[index];
-    if (verdict === undefined) continue;
-    rows.push({ planned, key: keys[index] ?? '', verdict });
-    if (!verdict.allowed && planned.policy.enforce) allowed = false;
+  told(outcome: Outcome): void {
+    try {
+      const decided = this.decider.conclude(this.question, outcome, this.askedAtMs, this.generation);
+      this.resolve(this.then.decided(decided));
+    } catch (error) {
+      this.reject(error);
+    }
   }
-  const charged = plan.take && allowed;
-  const decisions: RateLimitDecision[] = [];
-  let next = 0;
-  for (const charge of charges) {
-    const { policy, cost } = charge;
-    const own = charges.length === 1 ? rows : rows.slice(next, (next += policy.limits.length));
-    const by = own[0] === undefined ? 'open' : decidedBy(own[0].planned);
-    const receipt = charged && cost > 0 && by !== 'open' ? receiptOf(charge, by, atUs, own) : undefined;
-    decisions.push(combine(policy, own.map(limitDecisionOf), by, receipt));
+
+  failed(error: unknown): void {
+    const { charges } = this.question;
+    this.decider.reclaim(this.question, error);
+    try {
+      if (!(error instanceof RedisUnavailableError) || charges.some(({ policy }) => policy.onError === 'closed')) {
+        throw error;
+      }
+      this.resolve(this.then.decided(this.decider.withoutRedis(this.question)));
+    } catch (failure) {
+      this.then.failed(charges);
+      this.reject(failure);
+    }
   }
-  // A call without an id takes no slots.
-  const slots = charged && plan.named ? rows.flatMap((row) => slotOf(row, decidedBy(row.planned))) : noSlots;
-  return { decisions, allowed, remembered, slots };
-}
-
-/** An open policy has admitted the call without a slot. */
-function slotOf({ planned: { limit }, key, verdict }: Row, by: RateLimitDecision['decidedBy']): TakenSlot[] {
-  if (limit.kind !== 'concurrency' || !verdict.allowed || by === 'open') return [];
-  return [{ key, leaseMs: limit.leaseMs, countedBy: by }];
-}
-
-function limitDecisionOf({ planned: { compiled, limit }, verdict }: Row): LimitDecision {
-  return Object.freeze({
-    name: compiled.name,
-    kind: limit.kind,
-    allowed: verdict.allowed,
-    blocked: verdict.blocked,
-    limit: limit.limit,
-    windowMs: limit.windowMs,
-    remaining: verdict.remaining,
-    retryAfterMs: Math.ceil(verdict.retryUs / 1_000),
-    resetAfterMs: Math.ceil(verdict.resetUs / 1_000),
-  });
-}
-
-/** What a shadow limit did not admit was not charged, and a slot is given back by its holder. */
-function receiptOf(
-  { policy, subject, cost }: SubjectCharge,
-  countedBy: RateLimitReceipt['countedBy'],
-  atUs: number,
-  rows: readonly Row[],
-): RateLimitReceipt {
-  const charges: RateLimitReceipt['charges'][number][] = [];
-  for (const { planned, key, verdict } of rows) {
-    if (!verdict.allowed || isSlot(planned)) continue;
-    charges.push(Object.freeze({ key, part: planned.compiled.part, mark: verdict.mark }));
-  }
-  return Object.freeze({
-    policy: policy.name,
-    key: plainKey(subject),
-    cost,
-    countedBy,
-    atUs,
-    charges: Object.freeze(charges),
-  });
-}
-
-/** The same key without a bigint, which JSON can't hold. */
-function plainKey(key: Key): Key {
-  if (typeof key === 'object') return key.map((part) => (typeof part === 'bigint' ? part.toString() : part));
-  return typeof key === 'bigint' ? key.toString() : key;
-}
-
-function isSlot({ limit }: PlannedLimit): boolean {
-  return limit.kind === 'concurrency';
 }

@@ -72,7 +72,7 @@ export class PlanBook {
 
 function planOf(id: number, charges: readonly PolicyCharge[], take: boolean): Plan {
   const limits = charges.flatMap(({ policy, cost }) =>
-    policy.limits.map((compiled) => ({ policy, compiled, limit: compiled.limit, cost })),
+    policy.limits.map((compiled) => ({ policy, compiled, limit: compiled.limit, cost: costAt(compiled.limit, cost) })),
   );
   const exact = take && charges.some(({ policy }) => policy.exact);
   const named = exact || limits.some(({ limit }) => limit.kind === 'concurrency');
@@ -86,6 +86,11 @@ function planOf(id: number, charges: readonly PolicyCharge[], take: boolean): Pl
     kinds: [...new Set(limits.map(({ limit }) => algorithmOf(limit)))],
     args: [...head, ...limits.flatMap(argumentsOf)],
   });
+}
+
+/** Whatever a call costs, it takes one slot: there is no call that would not be under way. */
+function costAt({ kind }: Limit, cost: number): number {
+  return kind === 'concurrency' ? 1 : cost;
 }
 
 function argumentsOf({ policy, limit, cost }: PlannedLimit): ScriptArgument[] {

@@ -2,7 +2,7 @@ import { UseGuards, type Type } from '@nestjs/common';
 import { checkFunction, checkKnownKeys, checkText, injectRuntime, OptionsError } from '@redstart/redis-core';
 import { checkAnonymous, type AnonymousRule } from '../requests/anonymous.js';
 import type { RequestKey } from '../requests/by.js';
-import type { CallOutcome } from '../requests/call-end.js';
+import type { RefundRule } from '../requests/call-end.js';
 import type { RequestMatch } from '../requests/context.js';
 import { declareLimit, declareSkip, type DeclaredLimit, type RequestCost } from '../requests/declared-limits.js';
 import { checkStaticCost } from '../requests/global-policies.js';
@@ -21,7 +21,7 @@ export interface RateLimitDecoratorOptions {
   /** What happens to calls that lack what they are counted by. @default the module's: they are refused with 403 */
   anonymous?: AnonymousRule;
   /** Whether to give the charge back when the call has ended, by how it did. @default never */
-  refundOn?: (outcome: CallOutcome) => boolean;
+  refundOn?: RefundRule;
   /** The name of the RedisRateLimitModule that holds the policy. @default 'default' */
   limiter?: string;
 }

@@ -5,11 +5,14 @@ import { algorithmOf, type Limit } from '../algorithms/algorithms.js';
 import { ConcurrencyCounter } from '../algorithms/concurrency/concurrency.counter.js';
 import type { Outcome, Verdict } from '../scripts/decide.js';
 
-/** One limit of a call that is decided here. */
-export interface LocalCharge {
-  /** That of its state in Redis. */
+/** The state of one limit for one subject, as it is in Redis. */
+export interface LimitState {
   readonly key: string;
   readonly limit: Limit;
+}
+
+/** One limit of a call that is decided here. */
+export interface LocalCharge extends LimitState {
   readonly cost: number;
   readonly enforce: boolean;
   readonly blockMs: number;
@@ -26,7 +29,7 @@ interface LocalState {
  * Limits within this process while Redis is away, by the same algorithms.
  *
  * A state is made at the first call on its key and kept by recent use: beyond `maxKeys`, the one unused for longest is forgotten. So memory
- * stays bounded whoever calls, and there are no timers. What has changed its limit starts anew.
+ * stays bounded whoever calls, and there are no timers. A limit that changes holds at once for what has been counted, as in Redis.
  */
 export class LocalLimiter {
   readonly #states: LRUCache<string, LocalState>;
@@ -81,8 +84,8 @@ export class LocalLimiter {
     const now = this.#now();
     return charges
       .map(({ key, limit, charge }) => {
-        const state = this.#states.get(key);
-        if (state === undefined || !isSame(state.limit, limit)) return false;
+        if (!this.#states.has(key)) return false;
+        const state = this.#stateOf({ key, limit });
         state.counter.at(now);
         const before = state.counter.left().remaining;
         state.counter.give(charge);
@@ -102,6 +105,23 @@ export class LocalLimiter {
     return keys.map((key) => this.#slots(key)?.release(id) ?? false).every(Boolean);
   }
 
+  /** Refuses everything for so long, as Redis was told. */
+  block({ key, limit }: LimitState, ms: number): void {
+    this.#stateOf({ key, limit }).blockedUntilUs = this.#now() + ms * 1_000;
+  }
+
+  /** Counts so many units, as Redis was told. */
+  set({ key, limit }: LimitState, units: number): void {
+    if (limit.kind === 'concurrency') {
+      this.#stateOf({ key, limit }).blockedUntilUs = 0;
+      return;
+    }
+    this.forget(key);
+    const { counter } = this.#stateOf({ key, limit });
+    counter.at(this.#now());
+    counter.take(units);
+  }
+
   forget(key: string): void {
     this.#states.delete(key);
   }
@@ -115,10 +135,12 @@ export class LocalLimiter {
     return counter instanceof ConcurrencyCounter ? counter : undefined;
   }
 
-  #stateOf({ key, limit }: LocalCharge): LocalState {
+  #stateOf({ key, limit }: LimitState): LocalState {
     const known = this.#states.get(key);
     if (known !== undefined && isSame(known.limit, limit)) return known;
-    const state = { limit, counter: algorithmOf(limit).counter(limit), blockedUntilUs: 0 };
+    // What can't be counted on has another key.
+    const counter = algorithmOf(limit).counter(limit, known?.counter);
+    const state = { limit, counter, blockedUntilUs: known?.blockedUntilUs ?? 0 };
     this.#states.set(key, state);
     return state;
   }

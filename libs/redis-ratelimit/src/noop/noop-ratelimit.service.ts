@@ -1,24 +1,12 @@
 import type { Provider } from '@nestjs/common';
-import {
-  checkInteger,
-  checkKnownKeys,
-  durationMs,
-  encodeSubject,
-  systemClock,
-  type Duration,
-  type Key,
-} from '@redstart/redis-core';
+import { checkKnownKeys, durationMs, encodeSubject, systemClock, type Duration, type Key } from '@redstart/redis-core';
+import type { Admission } from '../deciding/admissions.js';
+import type { ReferencedCheck } from '../deciding/charges.js';
 import type { RateLimitDecision } from '../decision.js';
+import { checkCost, withKey } from '../policies/usable-input.js';
 import { checkPolicyName } from '../policies/policy.js';
 import { resolveRateLimitOptions, type ResolvedRateLimitOptions } from '../ratelimit.options.js';
-import {
-  RateLimitService,
-  type Admission,
-  type ConsumeOptions,
-  type RateLimitCheck,
-  type ReferencedCheck,
-  type WaitOptions,
-} from '../ratelimit.service.js';
+import { RateLimitService, type ConsumeOptions, type RateLimitCheck, type WaitOptions } from '../ratelimit.service.js';
 import { getRateLimitToken, getRequestLimiterToken } from '../ratelimit.tokens.js';
 import type { RequestLimiter } from '../requests/request-limiter.js';
 import type { Slot } from '../slots/slot.js';
@@ -47,6 +35,7 @@ class NoopRateLimitService implements PublicRateLimitService {
   }
 
   async check(checks: readonly RateLimitCheck[]): Promise<readonly RateLimitDecision[]> {
+    for (const [index, one] of checks.entries()) checkKnownKeys(one, ['policy', 'key', 'cost'], `check[${index}]`);
     return Promise.resolve(checks.map(({ policy, key, cost = 1 }) => decide('check', policy, key, { cost })));
   }
 
@@ -84,7 +73,7 @@ class NoopRateLimitService implements PublicRateLimitService {
     // There is nothing that it could change.
   }
 
-  refresh(): void {
+  async refresh(): Promise<void> {
     // Nobody asks a dynamic policy here.
   }
 
@@ -138,7 +127,7 @@ class NoopSlot implements Slot {
  */
 export function provideNoopRateLimit(name = 'default'): Provider[] {
   const token = getRateLimitToken(name);
-  const limiter: Pick<RequestLimiter, 'admit' | 'concerns'> = { admit: () => Promise.resolve(), concerns: () => false };
+  const limiter: Pick<RequestLimiter, 'admit' | 'concerns'> = { admit: () => true, concerns: () => false };
   return [
     { provide: token, useFactory: () => asService(new NoopRateLimitService(name)) },
     { provide: getRequestLimiterToken(name), useValue: limiter },
@@ -155,9 +144,9 @@ function waited(operation: string, policy: string, key: Key, options: WaitOption
 
 function decide(operation: string, policy: string, key: Key, options: ConsumeOptions): RateLimitDecision {
   checkKnownKeys(options, ['cost'], operation);
-  checkInteger(options.cost ?? 1, 'cost', 0, plenty);
   checkPolicyName(policy, operation);
-  encodeSubject(key);
+  checkCost(policy, options.cost ?? 1);
+  withKey(policy, () => encodeSubject(key));
   return Object.freeze({
     policy,
     allowed: true,

@@ -15,7 +15,7 @@ export interface All {
 }
 
 /** The script looks at every limit of a call, so there is an end to it. */
-const mostLimits = 10;
+export const mostLimits = 10;
 
 /**
  * All of these limits: decided in one script, every one is charged or none.

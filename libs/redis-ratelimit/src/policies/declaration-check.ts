@@ -5,6 +5,7 @@ import { callLimitsAt } from '../decorators/limit-calls.decorator.js';
 import { limitsAt, methodsWithoutTheirDeclaration, skipsAt, type DeclaredLimit } from '../requests/declared-limits.js';
 import { graphqlOptionsToken, handlerKinds, isGateway, type HandlerKind } from '../requests/handler-kinds.js';
 import { propertyOf } from '../requests/properties.js';
+import { RateLimitGuard } from '../requests/rate-limit.guard.js';
 import { defaultKey, type ResolvedRateLimitOptions } from '../ratelimit.options.js';
 import { UnknownPolicyError } from '../ratelimit.errors.js';
 import { RateLimitService } from '../ratelimit.service.js';
@@ -37,6 +38,7 @@ export class DeclarationCheck implements OnModuleInit {
       if (limitsAt(type).length + skipsAt(type).length > 0) this.#checkClass(candidate);
       for (const name of methodsWithoutTheirDeclaration(type)) throw lostDeclaration(`${type.name}.${String(name)}`);
       for (const name of this.#scanner.getAllMethodNames(type.prototype as object)) this.#checkMethod(candidate, name);
+      this.#checkGuards(type);
     }
   }
 
@@ -78,6 +80,31 @@ export class DeclarationCheck implements OnModuleInit {
       this.#checkNames(method, where);
     }
     this.#checkKeys([...limitsAt(type), ...limitsAt(method)], kinds, where);
+  }
+
+  /** Our guard by itself limits nothing: whoever writes it where there is no limit believes that there is one. */
+  #checkGuards(type: Type): void {
+    const names = this.#scanner.getAllMethodNames(type.prototype as object);
+    const methods = names.flatMap((name): [string, object][] => {
+      const method: unknown = Reflect.get(type.prototype as object, name);
+      return typeof method === 'function' ? [[`${type.name}.${name}`, method]] : [];
+    });
+    const limits = methods.flatMap(([, method]) => limitsAt(method));
+    const bare = methods
+      .filter(([, method]) => isGuarded(method) && limitsAt(method).length === 0)
+      .map(([where]) => where);
+    if (isGuarded(type) && limits.length === 0) bare.push(type.name);
+    if (
+      bare.length === 0 ||
+      limitsAt(type).length > 0 ||
+      this.#services().some(({ options }) => options.global.length > 0)
+    ) {
+      return;
+    }
+    throw new OptionsError(
+      `@UseGuards(RateLimitGuard) on ${bare.join(', ')}`,
+      "limits nothing by itself. Say what the limit is: @RateLimit('name') brings the guard along.",
+    );
   }
 
   /** A message has neither a user nor an address, so the key that all others share would refuse every one. */
@@ -125,11 +152,16 @@ export class DeclarationCheck implements OnModuleInit {
 
   /** A skip names a policy of whichever module has it. */
   #namesOfAllModules(): string[] {
+    return this.#services().flatMap((service) => service.options.policies.names);
+  }
+
+  #services(): RateLimitService[] {
     const instances = [...this.#modules.values()].flatMap((module) =>
       [...module.providers.values()].map(({ instance }): unknown => instance),
     );
-    const services = new Set(instances.filter((instance) => instance instanceof RateLimitService));
-    return [...services].flatMap((service) => service.options.policies.names);
+    return [
+      ...new Set(instances.filter((instance): instance is RateLimitService => instance instanceof RateLimitService)),
+    ];
   }
 
   #resolve(policy: PolicyReference, where: string): void {
@@ -145,6 +177,14 @@ export class DeclarationCheck implements OnModuleInit {
       ...[...module.providers.values()].flatMap((wrapper) => candidateOf(wrapper, false)),
     ]);
   }
+}
+
+/** Under what `@UseGuards` leaves them: the same since Nest 5. */
+const guardsKey = '__guards__';
+
+function isGuarded(place: object): boolean {
+  const guards: unknown = Reflect.getMetadata(guardsKey, place);
+  return Array.isArray(guards) && guards.includes(RateLimitGuard);
 }
 
 /** Guards are found by metadata of the function that Nest calls, and this one has none of it. */

@@ -7,7 +7,7 @@ import type { OnError } from './policy-options.js';
 
 interface Answer {
   readonly policy: CompiledPolicy;
-  readonly freshUntilMs: number;
+  freshUntilMs: number;
 }
 
 /** Different limits are few, plans of customers for instance; beyond this many they are compiled anew. */
@@ -17,7 +17,7 @@ const mostCompiled = 1_000;
  * A {@link Dynamic} under its name: asks for the limits of a key, and keeps the answers.
  *
  * An answer is *fresh* for `cacheMs`, then *stale*: the next call asks again, and whoever comes meanwhile waits for the same answer. When asking fails, a stale answer holds, and is
- * fresh again; without one the call fails with what asking threw.
+ * fresh again; without one the call fails with what asking threw. A refresh makes answers stale, those too that are under way.
  */
 export class DynamicPolicy {
   readonly #name: string;
@@ -28,6 +28,7 @@ export class DynamicPolicy {
   readonly #asking = new Map<string, Promise<CompiledPolicy>>();
   /** Equal limits share a policy, so that their calls can be merged and their denials found again. */
   readonly #compiled = new Map<string, CompiledPolicy>();
+  #refreshes = 0;
 
   constructor(name: string, dynamic: Dynamic, onError: OnError, clock: Clock) {
     this.#name = name;
@@ -44,15 +45,25 @@ export class DynamicPolicy {
     if (known !== undefined && this.#clock.now() < known.freshUntilMs) return known.policy;
     const pending = this.#asking.get(subject);
     if (pending !== undefined) return pending;
-    const asking = this.#ask(subject, key, context, known).finally(() => this.#asking.delete(subject));
+    const asking = this.#ask(subject, key, context, known).finally(() => {
+      if (this.#asking.get(subject) === asking) this.#asking.delete(subject);
+    });
     this.#asking.set(subject, asking);
     return asking;
   }
 
   /** Asks again at the next call. */
   refresh(key?: Key): void {
-    if (key === undefined) this.#answers.clear();
-    else this.#answers.delete(encodeSubject(key));
+    this.#refreshes += 1;
+    if (key === undefined) {
+      this.#asking.clear();
+      for (const answer of this.#answers.values()) answer.freshUntilMs = -Infinity;
+      return;
+    }
+    const subject = encodeSubject(key);
+    this.#asking.delete(subject);
+    const answer = this.#answers.peek(subject);
+    if (answer !== undefined) answer.freshUntilMs = -Infinity;
   }
 
   async #ask(
@@ -61,16 +72,20 @@ export class DynamicPolicy {
     context: RateLimitContext | undefined,
     known: Answer | undefined,
   ): Promise<CompiledPolicy> {
+    const refreshes = this.#refreshes;
     try {
-      return this.#keep(subject, this.#compile(await this.#dynamic.policyOf(key, context)));
+      return this.#keep(subject, this.#compile(await this.#dynamic.policyOf(key, context)), refreshes);
     } catch (error) {
       if (known === undefined) throw error;
-      return this.#keep(subject, known.policy);
+      return this.#keep(subject, known.policy, refreshes);
     }
   }
 
-  #keep(subject: string, policy: CompiledPolicy): CompiledPolicy {
-    this.#answers.set(subject, { policy, freshUntilMs: this.#clock.now() + this.#dynamic.cacheMs });
+  /** @param refreshes how many there had been when the answer was asked for: what has been refreshed since is for those only who have asked before */
+  #keep(subject: string, policy: CompiledPolicy, refreshes: number): CompiledPolicy {
+    if (refreshes === this.#refreshes) {
+      this.#answers.set(subject, { policy, freshUntilMs: this.#clock.now() + this.#dynamic.cacheMs });
+    } else if (!this.#answers.has(subject)) this.#answers.set(subject, { policy, freshUntilMs: -Infinity });
     return policy;
   }
 

@@ -4,7 +4,8 @@ import { UnknownPolicyError } from '../ratelimit.errors.js';
 import type { Policies } from './create-policies.js';
 import { DynamicPolicy } from './dynamic-policy.js';
 import type { OnError } from './policy-options.js';
-import { compilePolicy, type CompiledPolicy, type RateLimitPolicy } from './policy.js';
+import { withKey } from './usable-input.js';
+import { compilePolicy, hasSlots, type CompiledPolicy, type RateLimitPolicy } from './policy.js';
 
 /** What a decorator limits by: a name of the module's policies, or a policy written at the decorator, which then has its place as the name. */
 export interface PolicyReference {
@@ -44,7 +45,7 @@ export class PolicyBook {
    */
   policyFor(name: string, key: Key, context?: RateLimitContext): CompiledPolicy | Promise<CompiledPolicy> {
     const policy = this.#get(name);
-    return policy instanceof DynamicPolicy ? policy.for(key, context) : policy;
+    return policy instanceof DynamicPolicy ? withKey(name, () => policy.for(key, context)) : policy;
   }
 
   /**
@@ -62,11 +63,18 @@ export class PolicyBook {
     if (owner !== undefined || this.#policies.has(name)) {
       throw new OptionsError(
         `rate limit "${name}"`,
-        'is written at two places of the same name, which would count together. Name the policy in RedisRateLimitModule.forRoot({ policies }) and refer to it.',
+        'is written at two places of the same name, or twice at one, which would count together. For several limits at one place use all(…). Otherwise name the policy in RedisRateLimitModule.forRoot({ policies }) and refer to it.',
       );
     }
     this.#define(name, inline);
     this.#owners.set(name, reference);
+  }
+
+  /** Of a dynamic policy nobody knows beforehand; of an unknown one it is told elsewhere. */
+  mayHaveSlots({ name, inline }: PolicyReference): boolean {
+    if (inline !== undefined) return inline.kind === 'dynamic' || hasSlots(inline);
+    const policy = this.#policies.get(name);
+    return policy instanceof DynamicPolicy || policy?.hasSlots === true;
   }
 
   /** @throws UnknownPolicyError · OptionsError as `createPolicies` does */
@@ -79,6 +87,10 @@ export class PolicyBook {
   refresh(name: string, key?: Key): void {
     const policy = this.#get(name);
     if (policy instanceof DynamicPolicy) policy.refresh(key);
+  }
+
+  refreshAll(): void {
+    for (const policy of this.#policies.values()) if (policy instanceof DynamicPolicy) policy.refresh();
   }
 
   #define(name: string, policy: RateLimitPolicy): void {

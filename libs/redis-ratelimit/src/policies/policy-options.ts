@@ -21,8 +21,8 @@ export interface PolicyOptions {
   /** `false`: calls are counted and the decision says what it would have been, but nothing is denied. @default true */
   enforce?: boolean;
   /**
-   * Asks again, within the budget, when a reply is lost, and is charged once all the same: the script remembers the answer of each call for a
-   * minute. Costs one small key per call.
+   * Asks again, within the budget, when the connection breaks before the answer, and is charged once all the same: the script remembers the answer of each call for a
+   * minute. Costs one small key per call, a denied one included. A reply that is lost while the connection stays is waited for until the budget ends.
    * @default false: a call whose reply is lost is decided by `onError`, and its charge, if it was made, stays
    */
   exact?: boolean;

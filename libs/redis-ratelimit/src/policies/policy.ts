@@ -25,6 +25,8 @@ export interface CompiledPolicy {
   readonly id: number;
   readonly name: string;
   readonly limits: readonly CompiledLimit[];
+  /** Whether one of the limits is of calls under way: somebody has to give the slot back. */
+  readonly hasSlots: boolean;
   readonly onError: OnError;
   /** 0: none. */
   readonly blockMs: number;
@@ -80,8 +82,16 @@ export function compilePolicy(name: string, policy: StaticPolicy, onError: OnErr
     id: ++compiledSoFar,
     name,
     limits: Object.freeze(compiled),
+    hasSlots: hasSlots(policy),
     onError: policy.policy.onError ?? onError,
   });
+}
+
+/** Whether a limit of the policy is one of calls under way. */
+export function hasSlots(policy: StaticPolicy): boolean {
+  return policy.kind === 'all'
+    ? policy.limits.some(({ kind }) => kind === 'concurrency')
+    : policy.kind === 'concurrency';
 }
 
 /** Tells the limits of a policy apart in header fields: by their windows, those over the same time by their kind as well. */

@@ -51,10 +51,9 @@ export function resolveHeaders(raw: boolean | RateLimitHeaderOptions, where: str
   });
 }
 
-/** What is read of a response, and written to it. */
+/** What is read of a response. */
 export interface HeaderAccess {
   get(name: string): unknown;
-  set(name: string, value: string): void;
 }
 
 /**
@@ -65,16 +64,17 @@ export interface HeaderAccess {
 export function answerHeaders(
   counted: readonly Counted[],
   options: ResolvedHeaders,
-  existing: Pick<HeaderAccess, 'get'>,
+  existing: HeaderAccess,
 ): Record<string, string> {
   const decisions = counted.map(({ decision }) => decision);
-  const headers = {
-    ...(options.standard ? rateLimitFields(decisions, partitionKeys(counted, options.partitionKeySecret)) : {}),
-    ...(options.legacy ? legacyFields(decisions) : {}),
-  };
+  const headers = options.standard
+    ? rateLimitFields(decisions, partitionKeys(counted, options.partitionKeySecret))
+    : {};
+  if (options.legacy) Object.assign(headers, legacyFields(decisions));
+  if (!isExposed(options, existing)) return headers;
   const denied = decisions.some(({ allowed }) => !allowed);
   const exposed = [...Object.keys(headers), ...(denied ? ['Retry-After'] : [])];
-  const cors = exposed.length === 0 ? undefined : exposedHeaders(exposed, options, existing);
+  const cors = exposed.length === 0 ? undefined : exposedHeaders(exposed, existing);
   return cors === undefined ? headers : { ...headers, 'Access-Control-Expose-Headers': cors };
 }
 
@@ -89,13 +89,12 @@ function partitionKeys(counted: readonly Counted[], secret: string | undefined) 
   };
 }
 
-function exposedHeaders(
-  names: readonly string[],
-  { expose }: ResolvedHeaders,
-  existing: Pick<HeaderAccess, 'get'>,
-): string | undefined {
-  if (expose === 'never') return undefined;
-  if (expose === 'auto' && existing.get('Access-Control-Allow-Origin') === undefined) return undefined;
+/** Whether the scripts of other origins are told. */
+function isExposed({ expose }: ResolvedHeaders, existing: HeaderAccess): boolean {
+  return expose === 'always' || (expose === 'auto' && existing.get('Access-Control-Allow-Origin') !== undefined);
+}
+
+function exposedHeaders(names: readonly string[], existing: HeaderAccess): string | undefined {
   const present = [existing.get('Access-Control-Expose-Headers')]
     .flat()
     .flatMap((value) => (typeof value === 'string' ? value.split(',') : []))

@@ -10,6 +10,7 @@ import {
 } from '@redstart/redis-core';
 import { defaultIpv6Prefix, subnetOf } from './address.js';
 import type { RateLimitContext } from './context.js';
+import { isLater } from './later.js';
 
 /** What a key function may return: nothing means that the call has no such identity. */
 export type MaybeKey = Key | null | undefined;
@@ -75,28 +76,13 @@ export const by = Object.freeze({
   /** The first of these that the call has. */
   any: (...keys: readonly [RequestKey, ...RequestKey[]]): RequestKey => {
     for (const key of keys) checkFunction(key, 'by.any');
-    return named(wantedOf(keys, ' or '), async (context) => {
-      for (const key of keys) {
-        const found = await key(context);
-        if (!isMissing(found)) return found;
-      }
-      return undefined;
-    });
+    return named(wantedOf(keys, ' or '), (context) => firstOf(keys, context));
   },
 
   /** All of these together: another combination is another count. A call that lacks one of them has no identity. */
   all: (...keys: readonly [RequestKey, ...RequestKey[]]): RequestKey => {
     for (const key of keys) checkFunction(key, 'by.all');
-    return named(wantedOf(keys, ' and '), async (context) => {
-      const parts: string[] = [];
-      for (const key of keys) {
-        const found = await key(context);
-        if (isMissing(found)) return undefined;
-        // Each of them is one part, whatever it is made of: ['a'] and ['b', 'c'] never meet ['a', 'b'] and ['c'].
-        parts.push(encodeSubject(found));
-      }
-      return parts;
-    });
+    return named(wantedOf(keys, ' and '), (context) => partsOf(keys, context, []));
   },
 });
 
@@ -118,6 +104,34 @@ export function identityOf(user: unknown): string | number | bigint | undefined 
     if (typeof id === 'string' || typeof id === 'number' || typeof id === 'bigint') return id;
   }
   return undefined;
+}
+
+/** Asks one after the other, and waits for those only that are not there at once. */
+function firstOf(keys: readonly RequestKey[], context: RateLimitContext): MaybeKey | Promise<MaybeKey> {
+  for (const [index, key] of keys.entries()) {
+    const found = key(context);
+    if (isLater(found)) {
+      return Promise.resolve(found).then((known) =>
+        isMissing(known) ? firstOf(keys.slice(index + 1), context) : known,
+      );
+    }
+    if (!isMissing(found)) return found;
+  }
+  return undefined;
+}
+
+/** Each of them is one part, whatever it is made of: ['a'] and ['b', 'c'] never meet ['a', 'b'] and ['c']. */
+function partsOf(
+  keys: readonly RequestKey[],
+  context: RateLimitContext,
+  parts: readonly string[],
+): MaybeKey | Promise<MaybeKey> {
+  const [key, ...others] = keys;
+  if (key === undefined) return parts;
+  const found = key(context);
+  const goOn = (known: MaybeKey) =>
+    isMissing(known) ? undefined : partsOf(others, context, [...parts, encodeSubject(known)]);
+  return isLater(found) ? Promise.resolve(found).then(goOn) : goOn(found);
 }
 
 function named(wanted: string, key: (context: RateLimitContext) => MaybeKey | Promise<MaybeKey>): RequestKey {

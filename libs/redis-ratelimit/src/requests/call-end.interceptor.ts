@@ -1,6 +1,17 @@
-import { UseInterceptors, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
+import 'reflect-metadata';
+import {
+  UseInterceptors,
+  type CallHandler,
+  type ExecutionContext,
+  type NestInterceptor,
+  type Type,
+} from '@nestjs/common';
+import type { ApplicationConfig } from '@nestjs/core';
 import { finalize, tap, type Observable } from 'rxjs';
 import type { CallEnd } from './call-end.js';
+
+/** Under what `@UseInterceptors` leaves them at a class: the same since Nest 5. */
+const interceptorsKey = '__interceptors__';
 
 /** The ends of calls that have something to give back. By the arguments that guards and interceptors of one call share, so an end is forgotten with its call. */
 const ends = new WeakMap<object, Set<CallEnd>>();
@@ -12,7 +23,10 @@ export function watchHandler(execution: ExecutionContext, end: CallEnd): void {
   ends.set(call, watching.add(end));
 }
 
-/** Tells the guard of the same call when the handler starts, fails and ends: of messages nothing else does. */
+/**
+ * Tells the guard of the same call when the handler starts, fails and ends: of messages nothing else does. It stands at the handler, and once more around all other interceptors, which may answer
+ * in the handler's place, or throw.
+ */
 class CallEndInterceptor implements NestInterceptor {
   intercept(execution: ExecutionContext, next: CallHandler): Observable<unknown> {
     const watching = [...(ends.get(execution.getArgs()) ?? [])];
@@ -33,6 +47,15 @@ class CallEndInterceptor implements NestInterceptor {
 
 const interceptor = new CallEndInterceptor();
 const intercepted = new WeakSet<object>();
+
+/** Puts the interceptor around those of a class, and around the application's, once. */
+export function interceptFirst(type: Type, config: ApplicationConfig): void {
+  const own: unknown = Reflect.getMetadata(interceptorsKey, type);
+  const others: readonly unknown[] = Array.isArray(own) ? own : [];
+  if (!others.includes(interceptor)) Reflect.defineMetadata(interceptorsKey, [interceptor, ...others], type);
+  if (config.getGlobalInterceptors().includes(interceptor)) return;
+  config.addGlobalInterceptor(interceptor);
+}
 
 /** Puts the interceptor at a handler, once. An instance, since Nest has collected the classes by then; HTTP handlers do without, and pay nothing. */
 export function interceptEnd(prototype: object, name: string, descriptor: PropertyDescriptor): void {

@@ -6,13 +6,16 @@ import type { IncomingCall } from './transports/incoming-call.js';
 
 /** How a call has ended: what `refundOn` decides by. */
 export interface CallOutcome {
-  /** The status of the HTTP answer; of messages `undefined`. */
+  /** The status of the HTTP answer; `undefined` of messages, and when the client left before there was one. */
   readonly status: number | undefined;
   /** What the handler threw; over HTTP `undefined`, where the status tells. */
   readonly error: unknown;
-  /** Whether the client left before it had its answer, or a later guard refused a message. */
+  /** Whether the client left before it had all of its answer, or a later guard refused a message. */
   readonly aborted: boolean;
 }
+
+/** Whether a call that has ended like this gets its charge back. */
+export type RefundRule = (outcome: CallOutcome) => boolean | Promise<boolean>;
 
 /** How long a message may take from our guard to its handler: then a later guard has refused it, and nobody tells. */
 const unclaimedMs = 10_000;
@@ -43,7 +46,9 @@ export class CallEnd {
     }
     const raw = this.#response;
     finished(raw, { readable: false }, (error) => {
-      this.#end({ status: raw.statusCode, error: this.#error, aborted: error !== undefined && error !== null });
+      // Before the headers are sent it is what Node begins with, and nobody's answer.
+      const status = raw.headersSent ? raw.statusCode : undefined;
+      this.#end({ status, error: this.#error, aborted: error !== undefined && error !== null });
     });
   }
 

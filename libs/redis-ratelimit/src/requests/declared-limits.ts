@@ -2,7 +2,7 @@ import 'reflect-metadata';
 import type { PolicyReference } from '../policies/policy-book.js';
 import type { AnonymousRule } from './anonymous.js';
 import type { RequestKey } from './by.js';
-import type { CallOutcome } from './call-end.js';
+import type { RefundRule } from './call-end.js';
 import type { RateLimitContext, RequestMatch, RequestTransport } from './context.js';
 
 /** A cost, or the function that reads it from the call. */
@@ -18,7 +18,7 @@ export interface DeclaredLimit {
   readonly skip: RequestMatch | undefined;
   /** What happens to calls without an identity, where it differs from the module's. */
   readonly anonymous: AnonymousRule | undefined;
-  readonly refundOn: ((outcome: CallOutcome) => boolean) | undefined;
+  readonly refundOn: RefundRule | undefined;
 }
 
 /** A policy of `global`, and the transports whose calls it limits. */

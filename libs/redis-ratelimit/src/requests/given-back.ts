@@ -1,13 +1,13 @@
 import { Logger } from '@nestjs/common';
-import { isOutage } from '@redstart/redis-core';
+import { RedisUnavailableError } from '@redstart/redis-core';
 import type { RateLimitReceipt } from '../decision.js';
 import type { Slot } from '../slots/slot.js';
-import type { CallOutcome } from './call-end.js';
+import type { CallOutcome, RefundRule } from './call-end.js';
 
 /** A charge that the decorator may want back. */
 export interface Refundable {
   readonly receipt: RateLimitReceipt;
-  readonly refundOn: (outcome: CallOutcome) => boolean;
+  readonly refundOn: RefundRule;
 }
 
 /** Gives back what calls have held, once they have ended. Nobody waits for that any more, so what goes wrong is logged. */
@@ -28,12 +28,12 @@ export class GivenBack {
   }
 
   async #refundIfAsked({ receipt, refundOn }: Refundable, outcome: CallOutcome): Promise<void> {
-    if (refundOn(outcome)) await this.#refund(receipt);
+    if (await refundOn(outcome)) await this.#refund(receipt);
   }
 
   #report(error: unknown): void {
     // The connection has traced it, and a charge that stays lapses with its window.
-    if (isOutage(error)) return;
+    if (error instanceof RedisUnavailableError) return;
     this.#logger.error(
       'A call has ended, but what it held could not be given back.',
       error instanceof Error ? error.stack : error,

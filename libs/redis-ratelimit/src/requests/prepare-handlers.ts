@@ -1,17 +1,27 @@
 import type { Type } from '@nestjs/common';
-import { MetadataScanner, type ModulesContainer } from '@nestjs/core';
-import { interceptEnd } from './call-end.interceptor.js';
-import { limitsAt } from './declared-limits.js';
+import { MetadataScanner, type ApplicationConfig, type ModulesContainer } from '@nestjs/core';
+import type { PolicyReference } from '../policies/policy-book.js';
+import type { ResolvedRateLimitOptions } from '../ratelimit.options.js';
+import type { AnonymousRule } from './anonymous.js';
+import { interceptEnd, interceptFirst } from './call-end.interceptor.js';
+import { limitsAt, type DeclaredLimit } from './declared-limits.js';
 import type { ResolvedGlobalPolicy } from './global-policies.js';
 import { handlerKinds, isGateway, type HandlerKind } from './handler-kinds.js';
 import { rememberHandshakes } from './handshakes.js';
+import { interceptSlot } from './slot.interceptor.js';
 
 /**
- * Has gateways remember the handshakes of their connections, and limited handlers without an HTTP response tell when they end.
+ * Has gateways remember the handshakes of their connections, limited handlers without an HTTP response tell when they end, and those with slots know theirs.
  *
  * To be called while Nest builds the application: right after that it connects gateways and message handlers.
  */
-export function prepareHandlers(modules: ModulesContainer, global: readonly ResolvedGlobalPolicy[]): void {
+export function prepareHandlers(
+  modules: ModulesContainer,
+  config: ApplicationConfig,
+  options: ResolvedRateLimitOptions,
+  limiter: string,
+): void {
+  const { global } = options;
   const scanner = new MetadataScanner();
   for (const { type, controller } of [...modules.values()].flatMap(classesOf)) {
     const prototype: unknown = type.prototype;
@@ -20,17 +30,38 @@ export function prepareHandlers(modules: ModulesContainer, global: readonly Reso
     for (const name of scanner.getAllMethodNames(prototype)) {
       const method: unknown = Reflect.get(prototype, name);
       if (typeof method !== 'function') continue;
-      const kinds = handlerKinds(type, method, controller).filter((kind) => kind !== 'http');
-      const limited =
-        [...limitsAt(type), ...limitsAt(method)].length > 0 || kinds.some((kind) => isGlobal(kind, global));
-      if (kinds.length > 0 && limited) interceptEnd(prototype, name, { value: method });
+      const kinds = handlerKinds(type, method, controller);
+      if (kinds.length === 0) continue;
+      const declared = [...limitsAt(type), ...limitsAt(method)];
+      const everywhere = global.filter((policy) => kinds.some((kind) => isOn(kind, policy)));
+      const limited = declared.length > 0 || everywhere.length > 0;
+      if (limited && kinds.some((kind) => kind !== 'http')) interceptEnd(prototype, name, { value: method });
+      if (limited && kinds.some((kind) => kind === 'ws' || kind === 'rpc')) interceptFirst(type, config);
+      const own = declared.filter((limit) => limit.limiter === limiter);
+      if (mayHaveSlots([...own, ...everywhere.map(globalLimit)], options)) interceptSlot(prototype, name, method);
     }
   }
 }
 
-function isGlobal(kind: HandlerKind, global: readonly ResolvedGlobalPolicy[]): boolean {
-  const transport = kind === 'graphql-field' ? 'graphql' : kind;
-  return global.some(({ on }) => on.includes(transport));
+function isOn(kind: HandlerKind, { on }: ResolvedGlobalPolicy): boolean {
+  return on.includes(kind === 'graphql-field' ? 'graphql' : kind);
+}
+
+type SlotHolder = Pick<DeclaredLimit, 'policy' | 'anonymous'>;
+
+function globalLimit({ policy }: ResolvedGlobalPolicy): SlotHolder {
+  return { policy: { name: policy }, anonymous: undefined };
+}
+
+/** Also by the policy of those who have no identity. */
+function mayHaveSlots(limits: readonly SlotHolder[], { policies, anonymous }: ResolvedRateLimitOptions): boolean {
+  return limits.some(({ policy, anonymous: own }) =>
+    [policy, ...referencesOf(own ?? anonymous)].some((reference) => policies.mayHaveSlots(reference)),
+  );
+}
+
+function referencesOf(rule: AnonymousRule): PolicyReference[] {
+  return rule === 'refuse' || rule.policy === undefined ? [] : [{ name: rule.policy }];
 }
 
 interface Wrapper {

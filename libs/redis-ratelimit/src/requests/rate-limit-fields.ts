@@ -1,5 +1,5 @@
 import type { LimitDecision, RateLimitDecision } from '../decision.js';
-import { serializeList, type FieldParameter } from './structured-fields.js';
+import { serializeList, type FieldItem, type FieldParameter } from './structured-fields.js';
 
 /** The unit of slots in the draft's registry; without `qu` it is requests. */
 const slots = 'concurrent-requests';
@@ -25,24 +25,33 @@ export function rateLimitFields(
   partitionKeyOf: PartitionKeyOf = untold,
 ): Record<string, string> {
   const latest = retryAfterSeconds(decisions);
-  const items = decisions
-    .filter(isTold)
-    .flatMap((decision) => decision.limits.map((row) => ({ row, pk: partitionKeyOf(decision) })));
-  if (items.length === 0) return {};
-  return {
-    'RateLimit-Policy': serializeList(
-      items.map(({ row, pk }) => ({
-        value: row.name,
-        parameters: { q: row.limit, ...unitOf(row), pk },
-      })),
-    ),
-    RateLimit: serializeList(
-      items.map(({ row, pk }) => ({
-        value: row.name,
-        parameters: { r: row.remaining, t: waitSeconds(row, latest), pk },
-      })),
-    ),
-  };
+  const policies: FieldItem[] = [];
+  const limits: FieldItem[] = [];
+  for (const decision of decisions) {
+    if (!isTold(decision)) continue;
+    const pk = partitionKeyOf(decision);
+    for (const row of decision.limits) {
+      const { name, limit, remaining } = row;
+      policies.push({
+        value: name,
+        parameters: [
+          ['q', limit],
+          ['w', windowSeconds(row)],
+          ['qu', unitOf(row)],
+          ['pk', pk],
+        ],
+      });
+      limits.push({
+        value: name,
+        parameters: [
+          ['r', remaining],
+          ['t', waitSeconds(row, latest)],
+          ['pk', pk],
+        ],
+      });
+    }
+  }
+  return policies.length === 0 ? {} : { 'RateLimit-Policy': serializeList(policies), RateLimit: serializeList(limits) };
 }
 
 /**
@@ -71,9 +80,9 @@ export function tighter(one: RateLimitDecision, other: RateLimitDecision): RateL
 
 /** When a denied call may come again; `undefined` when it is none, or waiting does not help. */
 function retryAfterSeconds(decisions: readonly RateLimitDecision[]): number | undefined {
-  const waits = decisions.filter(({ allowed }) => !allowed).map(({ retryAfterMs }) => retryAfterMs);
-  const longest = Math.max(0, ...waits);
-  return waits.length === 0 || longest === Infinity ? undefined : Math.max(1, Math.ceil(longest / 1_000));
+  let longest = -1;
+  for (const { allowed, retryAfterMs } of decisions) if (!allowed) longest = Math.max(longest, retryAfterMs);
+  return longest < 0 || longest === Infinity ? undefined : Math.max(1, Math.ceil(longest / 1_000));
 }
 
 function isTold({ decidedBy, enforced }: RateLimitDecision): boolean {
@@ -81,9 +90,12 @@ function isTold({ decidedBy, enforced }: RateLimitDecision): boolean {
 }
 
 /** The draft knows whole seconds only; a shorter window is not told. */
-function unitOf({ kind, windowMs }: LimitDecision): Readonly<Record<string, FieldParameter>> {
-  if (kind === 'concurrency') return { qu: slots };
-  return { w: windowMs < 1_000 ? undefined : Math.ceil(windowMs / 1_000) };
+function windowSeconds({ kind, windowMs }: LimitDecision): number | undefined {
+  return kind === 'concurrency' || windowMs < 1_000 ? undefined : Math.ceil(windowMs / 1_000);
+}
+
+function unitOf({ kind }: LimitDecision): string | undefined {
+  return kind === 'concurrency' ? slots : undefined;
 }
 
 /**

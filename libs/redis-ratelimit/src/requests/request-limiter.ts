@@ -1,30 +1,29 @@
 import type { ExecutionContext } from '@nestjs/common';
 import type { HttpAdapterHost } from '@nestjs/core';
-import { checkInteger, encodeSubject, InvalidKeyError, OptionsError, systemClock } from '@redstart/redis-core';
-import {
-  RateLimitExceededError,
-  RateLimitInputError,
-  RateLimitKeyMissingError,
-  RequestDeniedError,
-} from '../ratelimit.errors.js';
+import { systemClock } from '@redstart/redis-core';
+import { RateLimitExceededError, RequestDeniedError } from '../ratelimit.errors.js';
 import type { RateLimitDecision } from '../decision.js';
+import type { Admission } from '../deciding/admissions.js';
 import type { RateLimitService } from '../ratelimit.service.js';
-import { anonymousKey } from './anonymous.js';
-import { answerHeaders, type HeaderAccess } from './answer-headers.js';
-import { isMissing, wantedBy, type MaybeKey } from './by.js';
+import { answerHeaders } from './answer-headers.js';
+import { CallChecks } from './call-checks.js';
 import { CallEnd } from './call-end.js';
 import { watchHandler } from './call-end.interceptor.js';
-import { CallLedgers, pairUp, type CallCheck, type Counted } from './call-ledger.js';
+import { CallLedgers, type CallCheck, type Counted } from './call-ledger.js';
 import { ClientAddresses } from './client-addresses.js';
 import type { RateLimitContext, RequestMatch } from './context.js';
 import type { DeclaredLimit } from './declared-limits.js';
-import { GivenBack } from './given-back.js';
+import { GivenBack, type Refundable } from './given-back.js';
+import { PerCall } from './per-call.js';
 import { tighter } from './rate-limit-fields.js';
+import { ResponseHeaders } from './response-headers.js';
 import { RouteLimits } from './route-limits.js';
+import { rememberSlot } from './slot.interceptor.js';
 import { transportError } from './transport-errors.js';
 import { incomingCall, RequestContext, transportOf, type IncomingCall } from './transports/incoming-call.js';
 
-const largestCost = 2 ** 31;
+/** The call may go on. */
+type Admitted = true | Promise<true>;
 
 /**
  * Limits the calls of handlers in one module.
@@ -36,18 +35,20 @@ const largestCost = 2 ** 31;
  * the handler whose own `skip` does not leave them out are decided together.
  */
 export class RequestLimiter {
-  readonly #admissions = new WeakMap<object, Promise<void>>();
+  readonly #admissions = new PerCall<Admitted>();
   readonly #ledgers = new CallLedgers();
   readonly #routes: RouteLimits;
   readonly #addresses: ClientAddresses;
   readonly #service: RateLimitService;
   readonly #adapterHost: HttpAdapterHost;
   readonly #givenBack: GivenBack;
+  readonly #checks: CallChecks;
 
   constructor(name: string, service: RateLimitService, adapterHost: HttpAdapterHost) {
     this.#service = service;
     this.#adapterHost = adapterHost;
     this.#givenBack = new GivenBack((receipt) => service.refund(receipt));
+    this.#checks = new CallChecks(service.options);
     this.#addresses = new ClientAddresses(adapterHost);
     this.#routes = new RouteLimits(
       name,
@@ -78,55 +79,74 @@ export class RequestLimiter {
    * @throws RateLimitExceededError · RateLimitKeyMissingError · RateLimitInputError · RequestDeniedError · what {@link RateLimitService.check} throws; each in the form that
    *   the transport shows to its clients
    */
-  admit(execution: ExecutionContext): Promise<void> {
+  admit(execution: ExecutionContext): Admitted {
     // All guards of a call get the same arguments, and no other call does.
     const call = execution.getArgs();
-    const admission = this.#admissions.get(call) ?? this.#admit(execution);
-    this.#admissions.set(call, admission);
-    return admission;
+    const known = this.#admissions.get(call);
+    if (known !== undefined) return known;
+    return this.#admissions.set(call, this.#admit(execution));
   }
 
-  async #admit(execution: ExecutionContext): Promise<void> {
+  #admit(execution: ExecutionContext): Admitted {
     const call = incomingCall(execution);
+    // Over HTTP errors stay as they are.
+    return call.type === 'http' ? this.#decide(call, execution) : this.#decideOver(call, execution);
+  }
+
+  async #decideOver(call: IncomingCall, execution: ExecutionContext): Promise<true> {
     try {
-      await this.#decide(call, execution);
+      return await this.#decide(call, execution);
     } catch (error) {
       throw await transportError(error, call.type);
     }
   }
 
-  async #decide(call: IncomingCall, execution: ExecutionContext): Promise<void> {
+  #decide(call: IncomingCall, execution: ExecutionContext): Admitted {
     const { deny, allow, skip } = this.#service.options;
     const context = new RequestContext(call, execution, this.#addresses);
-    if (await someMatch(deny, context)) throw new RequestDeniedError();
     const limits = this.#routes.of(execution.getClass(), execution.getHandler(), call.type);
-    if (limits.length === 0 || (await someMatch(allow, context)) || (await skip?.(context)) === true) return;
-
-    const checks: CallCheck[] = [];
-    for (const limit of limits) {
-      if ((await limit.skip?.(context)) !== true) checks.push(await this.#checkOf(limit, context));
-    }
-    if (checks.length === 0) return;
-    const ledger = this.#ledgers.of(call.scope);
-    const counted = await ledger.charge(checks, (due) => this.#take(due, call, execution));
-    this.#answer(call, counted);
+    if (deny.length === 0 && allow.length === 0 && skip === undefined) return this.#count(limits, call, context);
+    return this.#isCounted(limits, context).then((counted) => (counted ? this.#count(limits, call, context) : true));
   }
 
-  /** Charges a call, and has what it holds given back when it ends. */
-  async #take(
+  async #isCounted(limits: readonly DeclaredLimit[], context: RateLimitContext): Promise<boolean> {
+    const { deny, allow, skip } = this.#service.options;
+    if (await someMatch(deny, context)) throw new RequestDeniedError();
+    return limits.length > 0 && !(await someMatch(allow, context)) && (await skip?.(context)) !== true;
+  }
+
+  #count(limits: readonly DeclaredLimit[], call: IncomingCall, context: RateLimitContext): Admitted {
+    if (limits.length === 0) return true;
+    const checks = this.#checks.of(limits, context);
+    return checks instanceof Promise
+      ? checks.then((known) => this.#charge(known, call, context))
+      : this.#charge(checks, call, context);
+  }
+
+  #charge(checks: readonly CallCheck[], call: IncomingCall, { execution }: RateLimitContext): Admitted {
+    if (checks.length === 0) return true;
+    const ledger = this.#ledgers.of(call.scope);
+    const counted = ledger.charge(checks, (due, spentMs) => {
+      const { budgetMs } = this.#service.options;
+      const admission = this.#service.admit(due, spentMs > 0 ? systemClock.now() + budgetMs - spentMs : undefined);
+      return admission instanceof Promise
+        ? admission.then((given) => this.#take(given, due, call, execution))
+        : this.#take(admission, due, call, execution);
+    });
+    return counted instanceof Promise ? counted.then((all) => this.#answer(call, all)) : this.#answer(call, counted);
+  }
+
+  /** Has what a call holds given back when it ends. */
+  #take(
+    { decisions, denial, slot }: Admission,
     due: readonly CallCheck[],
     call: IncomingCall,
     execution: ExecutionContext,
-  ): Promise<readonly RateLimitDecision[]> {
-    const { decisions, denial, slot } = await this.#service.admit(due);
+  ): Admission['decisions'] {
     if (denial !== undefined) return decisions;
-    const refundable = pairUp(
-      due.map((check) => ({ check })),
-      decisions,
-    ).flatMap(([{ check }, { receipt }]) =>
-      receipt === undefined || check.refundOn === undefined ? [] : [{ receipt, refundOn: check.refundOn }],
-    );
+    const refundable = refundableOf(due, decisions);
     if (slot === undefined && refundable.length === 0) return decisions;
+    if (slot !== undefined) rememberSlot(execution, slot);
     const end = new CallEnd(call, systemClock);
     watchHandler(execution, end);
     end.onEnd((outcome) => {
@@ -136,66 +156,23 @@ export class RequestLimiter {
   }
 
   /** Tells the client: by the headers of the answer, and for a denial by an error. */
-  #answer({ response }: IncomingCall, counted: readonly Counted[]): void {
-    const access = this.#headersOf(response);
+  #answer({ response }: IncomingCall, counted: readonly Counted[]): true {
+    const access = ResponseHeaders.of(response, this.#adapterHost.httpAdapter);
     const headers = answerHeaders(counted, this.#service.options.answers, access);
+    // Set here even for a denial: the filter that answers with an error may be the application's own.
+    access.setAll(headers);
     const decisions = counted.map(({ decision }) => decision);
     const [denial, ...others] = decisions.filter(({ allowed }) => !allowed);
-    // Set here even for a denial: the filter that answers with an error may be the application's own.
-    for (const [name, value] of Object.entries(headers)) access.set(name, value);
-    if (denial === undefined) return;
+    if (denial === undefined) return true;
     throw new RateLimitExceededError(others.reduce(tighter, denial), { all: decisions, headers });
-  }
-
-  #headersOf(response: object | undefined): HeaderAccess {
-    const { httpAdapter } = this.#adapterHost;
-    if (response === undefined || httpAdapter.isHeadersSent(response) === true) {
-      return { get: () => undefined, set: () => undefined };
-    }
-    return {
-      get: (name) => httpAdapter.getHeader(response, name) as unknown,
-      set: (name, value) => {
-        httpAdapter.setHeader(response, name, value);
-      },
-    };
-  }
-
-  async #checkOf(limit: DeclaredLimit, context: RateLimitContext): Promise<CallCheck> {
-    const { policy, refundOn } = limit;
-    const keyOf = limit.key ?? this.#service.options.key;
-    const key = await this.#usable(policy.name, () => keyOf(context));
-    const cost = typeof limit.cost === 'function' ? await limit.cost(context) : limit.cost;
-    checkCost(policy.name, cost);
-    if (!isMissing(key)) return { policy, key, cost, refundOn, context };
-
-    const rule = limit.anonymous ?? this.#service.options.anonymous;
-    const anonymous = await anonymousKey(rule, context);
-    if (anonymous === undefined) throw new RateLimitKeyMissingError(policy.name, wantedBy(keyOf));
-    await this.#usable(policy.name, () => anonymous.key);
-    const counted = anonymous.policy === undefined ? policy : { name: anonymous.policy };
-    return { policy: counted, key: anonymous.key, cost, refundOn, context };
-  }
-
-  /** A key out of what a client sent may be no key: half a character, an object, nothing but an empty list. */
-  async #usable(policy: string, keyOf: () => MaybeKey | Promise<MaybeKey>): Promise<MaybeKey> {
-    try {
-      const key = await keyOf();
-      if (!isMissing(key)) encodeSubject(key);
-      return key;
-    } catch (error) {
-      if (error instanceof InvalidKeyError) throw new RateLimitInputError(policy, 'key', error);
-      throw error;
-    }
   }
 }
 
-function checkCost(policy: string, cost: unknown): void {
-  try {
-    checkInteger(cost, 'cost', 0, largestCost);
-  } catch (error) {
-    if (error instanceof OptionsError) throw new RateLimitInputError(policy, 'cost', error);
-    throw error;
-  }
+function refundableOf(due: readonly CallCheck[], decisions: readonly (RateLimitDecision | undefined)[]): Refundable[] {
+  return due.flatMap(({ refundOn }, index) => {
+    const receipt = decisions[index]?.receipt;
+    return receipt === undefined || refundOn === undefined ? [] : [{ receipt, refundOn }];
+  });
 }
 
 async function someMatch(rules: readonly RequestMatch[], context: RateLimitContext): Promise<boolean> {

@@ -4,13 +4,14 @@ import {
   type RedisCall,
   type RedisConnection,
   type Script,
+  type ScriptFlag,
 } from '@redstart/redis-core';
 import type { Algorithm, Charge } from '../algorithms/algorithm.js';
 import { algorithmOf, type Limit } from '../algorithms/algorithms.js';
 import { prelude } from './prelude.js';
 
 /**
- * Corrects what is counted, without a decision.
+ * Corrects what is counted, without a decision. What sets a count ends a block.
  *
  * KEYS  one per limit
  * ARGV  give | penalize | set | block, number of limits, then each limit as in `decide.ts`, its cost being the units to give back, to take at most, or to count
@@ -26,6 +27,7 @@ for i, limit in ipairs(limits) do
   if failure then return { failure } end
 end
 
+local blocked_until = verb == 'block' and now + number()
 local changes = {}
 for i, limit in ipairs(limits) do
   local kind, state = limit.kind, states[i]
@@ -39,10 +41,14 @@ for i, limit in ipairs(limits) do
     kind.take(state, math.min(limit.cost, before))
     changed = before > 0
   elseif verb == 'set' then
-    kind.clear(state)
-    kind.take(state, limit.cost)
+    -- Slots are no count that could be set.
+    if kind.clear then
+      kind.clear(state)
+      kind.take(state, limit.cost)
+    end
+    state.blocked = 0
   elseif verb == 'block' then
-    state.blocked = now + number()
+    state.blocked = blocked_until
   end
   local change = before - kind.left(state)
   changes[i] = change == 0 and least or change
@@ -80,7 +86,7 @@ export function runAmend(
   const used = [...new Set(limits.map(({ limit }) => algorithmOf(limit)))];
   return connection.scripts.run(
     call,
-    amendScript(used),
+    amendScript(used, amendment.verb === 'give' ? ['allow-oom'] : []),
     limits.map(({ key }) => key),
     [
       amendment.verb,
@@ -94,12 +100,13 @@ export function runAmend(
   );
 }
 
-function amendScript(kinds: readonly Algorithm<never>[]): Script<readonly number[]> {
+/** What gives back needs no more room. */
+function amendScript(kinds: readonly Algorithm<never>[], flags: readonly ScriptFlag[]): Script<readonly number[]> {
   const sorted = [...kinds].sort((a, b) => (a.id < b.id ? -1 : 1));
-  const name = sorted.map(({ id }) => id).join('+');
+  const name = [...flags, ...sorted.map(({ id }) => id)].join('+');
   const script =
     scripts.get(name) ??
-    defineScript({ name: 'ratelimit:amend', keys: 'any', flags: [], lua: prelude(sorted) + lua, parse });
+    defineScript({ name: 'ratelimit:amend', keys: 'any', flags, lua: prelude(sorted) + lua, parse });
   scripts.set(name, script);
   return script;
 }

@@ -5,6 +5,7 @@ export function prelude(kinds: readonly Algorithm<never>[]): string {
   return `
 local foreign = 'the key holds something else than the state of this rate limit'
 local largest = 9007199254740991
+local nothing = {}
 
 local function text(number) return string.format('%.0f', number) end
 

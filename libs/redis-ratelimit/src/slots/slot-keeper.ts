@@ -1,7 +1,8 @@
-import { isOutage, type RedisConnection, type RenewalGroup } from '@redstart/redis-core';
+import { RedisUnavailableError, type RedisConnection, type RenewalGroup } from '@redstart/redis-core';
 import { callOf } from '../deciding/call-of.js';
-import type { TakenSlot } from '../deciding/decider.js';
+import type { TakenSlot } from '../deciding/decided.js';
 import type { LocalLimiter } from '../local/local-limiter.js';
+import type { StraySlots } from './stray-slots.js';
 import { extendSlotsScript } from '../scripts/extend-slots.js';
 
 /** One slot that is being kept, and who wants to hear of it. */
@@ -17,14 +18,16 @@ export class SlotKeeper {
   readonly #connection: RedisConnection;
   readonly #local: LocalLimiter;
   readonly #budgetMs: number;
+  readonly #strays: StraySlots;
   readonly #kept = new Set<KeptSlot>();
   readonly #renewals: RenewalGroup<KeptSlot> = { renew: (slots) => this.#extend(slots) };
   readonly #localRenewals: RenewalGroup<KeptSlot> = { renew: (slots) => this.#extendLocally(slots) };
 
-  constructor(connection: RedisConnection, local: LocalLimiter, budgetMs: number) {
+  constructor(connection: RedisConnection, local: LocalLimiter, budgetMs: number, strays: StraySlots) {
     this.#connection = connection;
     this.#local = local;
     this.#budgetMs = budgetMs;
+    this.#strays = strays;
     // Whoever holds one at the end of the process won't come to give it back.
     connection.beforeClose(() => this.#freeAll());
   }
@@ -45,7 +48,7 @@ export class SlotKeeper {
   }
 
   /**
-   * Frees slots. While Redis is away they come back when their leases lapse.
+   * Frees slots. Those that Redis does not take back now come back as soon as it does, at the latest when their leases lapse.
    * @returns whether all of them were still held, as far as is known
    */
   async free(slots: readonly TakenSlot[], id: string): Promise<boolean> {
@@ -60,8 +63,12 @@ export class SlotKeeper {
       return held && removed.every((count) => count === 1);
     } catch (error) {
       // The connection has told of it, and the call that held the slot is over: there is nobody whom it would help.
-      if (isOutage(error)) return false;
-      throw error;
+      if (!(error instanceof RedisUnavailableError)) throw error;
+      this.#strays.add(
+        inRedis.map(({ key }) => key),
+        id,
+      );
+      return false;
     }
   }
 

@@ -1,6 +1,6 @@
 import type { Cancel } from '@redstart/redis-core';
 import type { RateLimitDecision } from '../decision.js';
-import type { TakenSlot } from '../deciding/decider.js';
+import type { TakenSlot } from '../deciding/decided.js';
 import { SlotLostError } from '../ratelimit.errors.js';
 import type { SlotKeeper } from './slot-keeper.js';
 
@@ -9,7 +9,10 @@ export interface Slot extends AsyncDisposable {
   readonly decision: RateLimitDecision;
   /** Aborts with {@link SlotLostError} when the slot is lost: Redis has forgotten it, or could not be reached before its lease lapsed. */
   readonly signal: AbortSignal;
-  /** Frees the slot. Never rejects because of an outage: then the slot comes back when its lease lapses. @returns false: it was not held any more */
+  /**
+   * Frees the slot. Never rejects because Redis is away, full or read-only: then the slot comes back as soon as Redis takes it, at the latest when its lease lapses.
+   * @returns false: it was not held any more, or nobody can tell
+   */
   release(): Promise<boolean>;
 }
 

@@ -43,8 +43,8 @@ export class RateLimitTelemetry {
   }
 
   /** One call has been decided. */
-  decided(decisions: readonly RateLimitDecision[], allowed: boolean, remembered: boolean): void {
-    for (const decision of decisions) this.#tell(decision, allowed, remembered);
+  decided(decisions: readonly (RateLimitDecision | undefined)[], allowed: boolean, remembered: boolean): void {
+    for (const decision of decisions) if (decision !== undefined) this.#tell(decision, allowed, remembered);
   }
 
   failed(policies: readonly string[]): void {

@@ -1,6 +1,7 @@
-import type { Clock } from '@redstart/redis-core';
+import { RedisUnavailableError, type Clock } from '@redstart/redis-core';
 import type { RateLimitDecision } from '../decision.js';
 import { RateLimitExceededError } from '../ratelimit.errors.js';
+import { Waiter } from './waiter.js';
 
 /** How long to wait for a limit, and who may call it off. */
 export interface WaitBounds {
@@ -17,121 +18,109 @@ export interface Attempt<T> {
   readonly againInMs: number;
 }
 
-/** Those who wait for one limit of one subject in this process. */
-interface Line {
-  /** The first one tries, the others stand behind it, each with what lets it step forward. */
-  readonly behind: (() => void)[];
-  lastDenial: RateLimitDecision | undefined;
-  /** Lets the first one try again at once. */
-  wake: (() => void) | undefined;
+/** How to get in, for one who waits. */
+export interface Entrance<T> {
+  readonly attempt: () => Promise<Attempt<T>>;
+  /** For who was called off while it got in: nobody will use what it got. */
+  readonly giveBack: (got: T) => Promise<unknown>;
 }
 
 /**
  * Lets calls wait for a limit, in this process first come, first served: of all who wait for one subject only the first asks Redis, when the denial said, so a
- * crowd of waiters costs what one does. Processes are not lined up among each other.
+ * crowd of waiters costs what one does. Processes are not lined up among each other. Who does not wait is no part of a line, and who has waited for as long as it wanted asks
+ * once more for itself: each hears the answer to its own question, never that to another's.
  *
- * A line exists while somebody stands in it. Who gives up leaves it from wherever it stands.
+ * A line exists while somebody stands in it. Who gives up leaves it from wherever it stands, at once, also in the middle of a try; whoever is first then is
+ * woken by who has left.
  */
 export class WaitLines {
-  readonly #lines = new Map<string, Line>();
+  /** In the order of arrival. */
+  readonly #lines = new Map<string, Set<Waiter>>();
+  readonly #clock: Clock;
+  #closed: Error | undefined;
 
-  constructor(private readonly clock: Clock) {}
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
 
   /**
    * Tries until it is allowed.
    *
-   * @throws RateLimitExceededError when it can't be within `maxWaitMs`, as soon as that is known · the signal's reason · what `attempt` throws
+   * @throws RateLimitExceededError when it can't be within `maxWaitMs`, as soon as that is known · the signal's reason · RedisUnavailableError when the application closes ·
+   *   what `attempt` throws
    */
-  async wait<T>(name: string, bounds: WaitBounds, attempt: () => Promise<Attempt<T>>): Promise<T> {
-    const { signal } = bounds;
-    const untilMs = this.clock.now() + bounds.maxWaitMs;
-    const line = this.#lines.get(name);
-    if (line !== undefined && !(await this.#standBehind(line, untilMs, signal))) return this.#lastTry(line, attempt);
-    const mine = line ?? { behind: [], lastDenial: undefined, wake: undefined };
-    this.#lines.set(name, mine);
+  async wait<T>(name: string, { maxWaitMs, signal }: WaitBounds, entrance: Entrance<T>): Promise<T> {
+    const waiter = new Waiter(this.#clock, signal);
+    if (maxWaitMs === 0) return this.#tryOnce(waiter, entrance);
+    const line = this.#lines.get(name) ?? new Set<Waiter>();
+    this.#lines.set(name, line.add(waiter));
     try {
-      return await this.#tryUntilAllowed(mine, untilMs, signal, attempt);
+      return await this.#tryUntilAllowed(line, waiter, this.#clock.now() + maxWaitMs, entrance);
     } finally {
-      const next = mine.behind.shift();
-      if (next === undefined) this.#lines.delete(name);
-      else next();
+      waiter.leave();
+      const wasFirst = firstOf(line) === waiter;
+      line.delete(waiter);
+      if (line.size === 0) this.#lines.delete(name);
+      else if (wasFirst) firstOf(line)?.wake();
     }
   }
 
   /** Something was given back in this process: whoever is first may try again at once. */
   wake(name: string): void {
-    this.#lines.get(name)?.wake?.();
+    const line = this.#lines.get(name);
+    if (line !== undefined) firstOf(line)?.wake();
   }
 
-  async #tryUntilAllowed<T>(
-    line: Line,
-    untilMs: number,
-    signal: AbortSignal | undefined,
-    attempt: () => Promise<Attempt<T>>,
-  ): Promise<T> {
+  /** Calls off all who wait, and whoever would from now on: nothing comes any more. */
+  close(): Promise<void> {
+    const reason = new RedisUnavailableError(
+      'The application was closed during the wait for a rate limit.',
+      'not-executed',
+    );
+    this.#closed = reason;
+    for (const line of this.#lines.values()) for (const waiter of line) waiter.callOff(reason);
+    return Promise.resolve();
+  }
+
+  async #tryUntilAllowed<T>(line: Set<Waiter>, waiter: Waiter, untilMs: number, entrance: Entrance<T>): Promise<T> {
     for (;;) {
-      signal?.throwIfAborted();
-      const { got, decision, againInMs } = await attempt();
+      const leftMs = untilMs - this.#clock.now();
+      if (firstOf(line) !== waiter && leftMs > 0) {
+        await this.#pause(waiter, leftMs);
+        continue;
+      }
+      const { got, decision, againInMs } = await this.#try(waiter, entrance);
       if (got !== undefined) return got;
-      line.lastDenial = decision;
-      if (this.clock.now() + againInMs > untilMs) throw new RateLimitExceededError(decision);
-      await this.#pause(againInMs, signal, (wake) => {
-        line.wake = wake;
-      });
-      line.wake = undefined;
+      if (leftMs <= 0 || this.#clock.now() + againInMs > untilMs) throw new RateLimitExceededError(decision);
+      await this.#pause(waiter, againInMs);
     }
   }
 
-  /** The wait is over, and there is no denial yet that could be shown. */
-  async #lastTry<T>(line: Line, attempt: () => Promise<Attempt<T>>): Promise<T> {
-    if (line.lastDenial !== undefined) throw new RateLimitExceededError(line.lastDenial);
-    const { got, decision } = await attempt();
-    if (got === undefined) throw new RateLimitExceededError(decision);
-    return got;
-  }
-
-  /** @returns whether it is the first now; false when the wait is over */
-  async #standBehind(line: Line, untilMs: number, signal: AbortSignal | undefined): Promise<boolean> {
-    let isFirst = false;
-    let place = (): void => undefined;
+  async #tryOnce<T>(waiter: Waiter, entrance: Entrance<T>): Promise<T> {
     try {
-      await this.#pause(untilMs - this.clock.now(), signal, (stepForward) => {
-        place = () => {
-          isFirst = true;
-          stepForward();
-        };
-        line.behind.push(place);
-      });
+      const { got, decision } = await this.#try(waiter, entrance);
+      if (got === undefined) throw new RateLimitExceededError(decision);
+      return got;
     } finally {
-      const index = line.behind.indexOf(place);
-      if (index >= 0) line.behind.splice(index, 1);
+      waiter.leave();
     }
-    return isFirst;
   }
 
-  /** Waits so long, or until woken. */
-  #pause(ms: number, signal: AbortSignal | undefined, wakeable: (wake: () => void) => void): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const end = () => {
-        cancel();
-        signal?.removeEventListener('abort', abort);
-      };
-      const wake = () => {
-        end();
-        resolve();
-      };
-      const abort = () => {
-        end();
-        reject(reasonOf(signal));
-      };
-      const cancel = this.clock.after(ms, wake);
-      signal?.addEventListener('abort', abort, { once: true });
-      wakeable(wake);
+  #try<T>(waiter: Waiter, { attempt, giveBack }: Entrance<T>): Promise<Attempt<T>> {
+    return waiter.hear(attempt, ({ got }) => {
+      if (got === undefined) return;
+      giveBack(got).catch(() => {
+        // Nobody is left who could be told. The connection has traced it, and what stays taken lapses by itself.
+      });
     });
+  }
+
+  #pause(waiter: Waiter, ms: number): Promise<void> {
+    if (this.#closed !== undefined) throw this.#closed;
+    return waiter.pause(ms);
   }
 }
 
-function reasonOf(signal: AbortSignal | undefined): Error {
-  const reason: unknown = signal?.reason;
-  return reason instanceof Error ? reason : new Error('The wait was aborted.', { cause: reason });
+function firstOf(line: ReadonlySet<Waiter>): Waiter | undefined {
+  return line.values().next().value;
 }

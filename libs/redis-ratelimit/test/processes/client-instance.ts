@@ -5,7 +5,7 @@ import { RedisModule } from '@redstart/redis-core';
 import type { TopologyConnection } from '@redstart/redis-testing';
 import { RateLimitExceededError, RateLimitService, RedisRateLimitModule } from '../../src/index.js';
 import { policies } from './client-policies.js';
-import { endWithSpec, givenOptions, tell } from './report.js';
+import { endWithSpec, givenOptions, tell } from '@redstart/redis-testing/programs';
 
 /** How a spec starts this program: an application with many clients that are limited, all of them for the same subject. */
 export interface ClientInstanceOptions {

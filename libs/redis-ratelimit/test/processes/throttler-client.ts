@@ -1,6 +1,6 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import type { Programs } from './compile.js';
+import type { Programs } from '@redstart/redis-testing/programs';
 import type { ThrottlerAppOptions } from './throttler-app.js';
 import type { Compared } from './throttler-comparison.js';
 
@@ -63,7 +63,7 @@ export async function compareWithTheirs(programs: Programs): Promise<Compared> {
 
 /** A program and the first that it tells, or what it has died of. */
 function run(programs: Programs, name: string, options: object) {
-  const child = fork(programs.path(name), [JSON.stringify(options)], {
+  const child = fork(programs.script(`test/processes/${name}`), [JSON.stringify(options)], {
     env: { ...process.env, NODE_OPTIONS: '' },
     execArgv: [],
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],

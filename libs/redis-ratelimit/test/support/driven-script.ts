@@ -28,6 +28,7 @@ function driven<Result>(script: Script<Result>): Script<{ readonly result: Resul
   return defineScript({
     name: `driven ${script.name}`,
     keys: 'any',
+    buffers: script.buffers ?? false,
     lua: `
       local server, clock, looks, writes, ttls = redis, { table.remove(ARGV), table.remove(ARGV) }, 0, 0, {}
       local writing = {

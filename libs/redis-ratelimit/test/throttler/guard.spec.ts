@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { join } from 'node:path';
 import { eventually, FaultProxy, RedisServer } from '@redstart/redis-testing';
-import { compilePrograms, type Programs } from '../processes/compile.js';
+import { Programs } from '@redstart/redis-testing/programs';
 import type { ThrottlerAppOptions } from '../processes/throttler-app.js';
 import {
   compareWithTheirs,
@@ -17,7 +18,10 @@ const window = { limit: 4, ttl: 250 };
 let server: RedisServer;
 let programs: Programs;
 beforeAll(async () => {
-  [server, programs] = await Promise.all([RedisServer.start(), compilePrograms()]);
+  [server, programs] = await Promise.all([
+    RedisServer.start(),
+    Programs.compile(join(import.meta.dirname, '..', '..'), 'test/processes'),
+  ]);
 }, 60_000);
 afterAll(async () => {
   await Promise.all([server.stop(), programs[Symbol.asyncDispose]()]);
@@ -33,7 +37,7 @@ describe.each<Pick<ThrottlerAppOptions, 'adapter' | 'storage'>>([
   beforeAll(async () => {
     await server.flush();
     app = await startThrottlerApp(programs, { url: server.url, budget: '10s', ...options });
-  }, 60_000);
+  }, 120_000);
   afterAll(() => app[Symbol.asyncDispose]());
 
   it('answers 429 above the limit, with the fields of its own', async () => {
@@ -96,16 +100,31 @@ describe.each<Pick<ThrottlerAppOptions, 'adapter' | 'storage'>>([
   ])('serves a client that asks all the time the limit of every window: $says', async ({ block }) => {
     const client: Ask = { client: `polling ${block}`, default: { ...window, block } };
     const began = performance.now();
-    let served = 0;
+    const served: { sentAt: number; answeredAt: number }[] = [];
+    let blockedAt = -Infinity;
     let denied = 0;
-    while (served < 3 * window.limit && performance.now() - began < 15_000) {
-      if ((await app.ask(client)).status === 200) served++;
-      else denied++;
+    // On a machine that stalls a few windows may not be asked for all that they have.
+    while ((served.length < 3 * window.limit || denied === 0) && performance.now() - began < 30_000) {
+      const sentAt = performance.now();
+      const { status } = await app.ask(client);
+      const answeredAt = performance.now();
+      // A timer of Node may be a millisecond early.
+      if (status === 200) {
+        expect(answeredAt - blockedAt).toBeGreaterThan(block - 2);
+        served.push({ sentAt, answeredAt });
+        blockedAt = -Infinity;
+      } else {
+        denied++;
+        // The first denial begins a block, some time after it was asked for.
+        if (blockedAt === -Infinity) blockedAt = sentAt;
+      }
       await sleep(10);
     }
-    expect(served).toBe(3 * window.limit);
+    expect(served.length).toBeGreaterThanOrEqual(3 * window.limit);
     expect(denied).toBeGreaterThan(0);
-    expect(performance.now() - began).toBeGreaterThan(2 * Math.max(window.ttl, block));
+    for (const [index, { sentAt }] of served.entries()) {
+      expect((served[index + window.limit]?.answeredAt ?? Infinity) - sentAt).toBeGreaterThan(window.ttl - 2);
+    }
   });
 });
 
@@ -114,7 +133,7 @@ describe("throttler's own storage", () => {
     const { runs, denials } = await compareWithTheirs(programs);
     expect(runs).toBe(1_000);
     expect(denials).toBeGreaterThan(0);
-  }, 60_000);
+  }, 120_000);
 });
 
 describe('the guard of @nestjs/throttler with Redis behind', () => {
@@ -130,7 +149,7 @@ describe('the guard of @nestjs/throttler with Redis behind', () => {
     );
     const statuses = responses.map(({ status }) => status);
     expect([200, 429].map((status) => statuses.filter((other) => other === status).length)).toEqual([70, 130]);
-  }, 60_000);
+  }, 120_000);
 
   it('goes on after SCRIPT FLUSH, and answers while Redis is away as onError says', async () => {
     await using proxy = await FaultProxy.start(server);
@@ -156,5 +175,5 @@ describe('the guard of @nestjs/throttler with Redis behind', () => {
     // A proxy that stops in the middle of their goodbyes would leave half-closed sockets behind, which Node can't clean up when it exits.
     await Promise.all([local[Symbol.asyncDispose](), closed[Symbol.asyncDispose]()]);
     await eventually(() => proxy.connections === 0);
-  }, 60_000);
+  }, 120_000);
 });

@@ -1,5 +1,5 @@
-import { RedisUnavailableError } from '@redstart/redis-core';
-import { describeOn, eventually, FaultProxy, standalone } from '@redstart/redis-testing';
+import { RedisUnavailableError, type Duration } from '@redstart/redis-core';
+import { describeOn, FaultProxy, standalone } from '@redstart/redis-testing';
 import { RedisThrottlerStorage, type OnError } from '../../src/index.js';
 import { startApp, type TestApp } from '../test-app.js';
 
@@ -9,8 +9,8 @@ describeOn(standalone)('RedisThrottlerStorage while Redis does not answer', (red
   let proxy: FaultProxy;
   let app: TestApp | undefined;
 
-  const start = async (onError?: OnError) => {
-    app = await startApp({ url: proxy.url }, onError === undefined ? {} : { onError });
+  const start = async (options: { onError?: OnError; budget?: Duration } = {}) => {
+    app = await startApp({ url: proxy.url }, options);
     const storage = app.get(RedisThrottlerStorage);
     return (key: string, block = 0) => storage.increment(key, minute, 2, block, 'default');
   };
@@ -29,7 +29,7 @@ describeOn(standalone)('RedisThrottlerStorage while Redis does not answer', (red
     using silence = proxy.blackhole();
     const began = performance.now();
     expect(await hit('ann')).toMatchObject({ totalHits: 1, isBlocked: false });
-    expect(performance.now() - began).toBeLessThan(2_000);
+    expect(performance.now() - began).toBeLessThan(4_000);
     const rest = await Promise.all([1, 2, 3].map(() => hit('ann')));
     expect(rest.filter(({ isBlocked }) => !isBlocked)).toHaveLength(1);
     expect(await hit('bob', minute)).toMatchObject({ totalHits: 1 });
@@ -43,12 +43,12 @@ describeOn(standalone)('RedisThrottlerStorage while Redis does not answer', (red
     const began = performance.now();
     for (let i = 0; i < 200; i++) await hit(`client ${i}`);
     // Without the breaker each of them would wait for the whole budget: 20 s.
-    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(performance.now() - began).toBeLessThan(10_000);
     expect(refusal.injected).toBeGreaterThan(0);
   });
 
   it('lets everything through when open, and fails when closed', async () => {
-    const open = await start('open');
+    const open = await start({ onError: 'open' });
     {
       using silence = proxy.blackhole();
       const record = { totalHits: 0, timeToExpire: 0, isBlocked: false, timeToBlockExpire: 0 };
@@ -56,19 +56,18 @@ describeOn(standalone)('RedisThrottlerStorage while Redis does not answer', (red
       expect(silence.injected).toBeGreaterThan(0);
     }
     await app?.close();
-    const closed = await start('closed');
+    const closed = await start({ onError: 'closed' });
     using silence = proxy.blackhole();
     await expect(closed('ann')).rejects.toBeInstanceOf(RedisUnavailableError);
     expect(silence.injected).toBeGreaterThan(0);
   });
 
   it('counts a hit once in Redis when its reply is lost', async () => {
-    const hit = await start();
+    // With time enough: the connection is reset, and that is what ends the hit.
+    const hit = await start({ budget: '10s' });
     // Redis knows the script, so that the lost reply is one to a hit.
-    await eventually(async () => {
-      await hit('warm');
-      return (await redis.client().exists('test:throttler:{default:warm}:hits')) === 1;
-    });
+    await hit('warm');
+    expect(await redis.client().exists('test:throttler:{default:warm}:hits')).toBe(1);
     const lost = proxy.dropReply('EVALSHA', { thenReset: true });
     expect(await hit('bob')).toMatchObject({ totalHits: 1, isBlocked: false });
     expect(lost.injected).toBe(1);

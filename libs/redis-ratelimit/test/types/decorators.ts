@@ -101,8 +101,9 @@ RateLimit('api', { skip: async ({ user }) => Promise.resolve(user !== undefined)
 RateLimit('api', { skip: () => 'yes' });
 // @ts-expect-error no such way
 RateLimit('api', { anonymous: 'allow' });
-// @ts-expect-error an outcome is judged at once
 RateLimit('api', { refundOn: async () => Promise.resolve(true) });
+// @ts-expect-error it says yes or no
+RateLimit('api', { refundOn: () => 'yes' });
 RedisRateLimitModule.forRoot({
   policies,
   global: ['api', { policy: 'login', on: ['ws'], cost: 2 }],

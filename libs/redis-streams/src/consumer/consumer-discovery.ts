@@ -2,7 +2,9 @@ import type { DiscoveryService } from '@nestjs/core';
 import { MetadataScanner } from '@nestjs/core';
 import { OptionsError } from '@redstart/redis-core';
 import { consumerMetadataOf, type ConsumerMetadata } from '../decorators/stream-consumer.js';
-import { handlerMetadataOf, recordedHandlersOf, type HandlerMetadata } from '../decorators/stream-handler.js';
+import { hearsOfDeadLetters } from '../decorators/on-dead-letter.js';
+import { handlerMetadataOf, recordedHandlersOf, type HandlerMetadata } from '../decorators/handler-metadata.js';
+import { checkPatterns } from './handler-table.js';
 import type { HandlerMethod } from './handler-factory.js';
 
 /** A class with `@StreamConsumer`, and its handlers. */
@@ -10,6 +12,8 @@ export interface DiscoveredConsumer {
   readonly className: string;
   readonly metadata: ConsumerMetadata;
   readonly handlers: readonly (HandlerMetadata & { readonly method: HandlerMethod })[];
+  /** The method that hears of dead letters. */
+  readonly onDeadLetter: HandlerMethod | undefined;
 }
 
 /**
@@ -33,8 +37,11 @@ export function discoverConsumers(discovery: DiscoveryService): DiscoveredConsum
       ...handler,
       method: { wrapper, methodName, name: `${type.name}.${methodName}` },
     }));
-    if (metadata === undefined && handlers.length === 0) return [];
-    return [check({ className: type.name, metadata, handlers })];
+    const listeners = listenersOf(type.prototype).map((methodName) => ({
+      ...{ wrapper, methodName, name: `${type.name}.${methodName}` },
+    }));
+    if (metadata === undefined && handlers.length === 0 && listeners.length === 0) return [];
+    return [check({ className: type.name, metadata, handlers }, listeners)];
   });
 }
 
@@ -46,6 +53,13 @@ function handlersOf(prototype: object): (HandlerMetadata & { methodName: string 
   });
 }
 
+function listenersOf(prototype: object): string[] {
+  return new MetadataScanner().getAllMethodNames(prototype).filter((methodName) => {
+    const method: unknown = Reflect.get(prototype, methodName);
+    return typeof method === 'function' && hearsOfDeadLetters(method);
+  });
+}
+
 /** A handler that nobody finds would have its events acknowledged unhandled. */
 function refuseCovered(className: string, prototype: object): void {
   const names = new Set(new MetadataScanner().getAllMethodNames(prototype));
@@ -54,7 +68,7 @@ function refuseCovered(className: string, prototype: object): void {
     if (typeof method === 'function' && handlerMetadataOf(method) === metadata) continue;
     throw new OptionsError(
       `${className}.${propertyKey}`,
-      `was given @StreamHandler(${metadata.event.type}), but the method found there does not bear its metadata, so it would never be called. ` +
+      `was given ${metadata.where}, but the method found there does not bear its metadata, so it would never be called. ` +
         'When a decorator above replaces the method, put @StreamHandler on top, or let that decorator copy the metadata of the method it replaces. ' +
         'An override needs its own @StreamHandler, and a method takes only one.',
     );
@@ -62,34 +76,32 @@ function refuseCovered(className: string, prototype: object): void {
 }
 
 function check(
-  found: Omit<DiscoveredConsumer, 'metadata'> & { metadata: ConsumerMetadata | undefined },
+  found: Pick<DiscoveredConsumer, 'className' | 'handlers'> & { metadata: ConsumerMetadata | undefined },
+  [onDeadLetter, another]: readonly HandlerMethod[],
 ): DiscoveredConsumer {
   const { className, metadata, handlers } = found;
   if (metadata === undefined) {
     throw new OptionsError(
       className,
-      'has methods with @StreamHandler, but is no @StreamConsumer: they would never be called.',
+      'has methods with @StreamHandler or @OnDeadLetter, but is no @StreamConsumer: they would never be called.',
     );
   }
-  if (handlers.length === 0) throw new OptionsError(className, 'is a @StreamConsumer without any @StreamHandler.');
-  const seen = new Map<string, string>();
-  for (const { event, method } of handlers) {
-    if (event.stream !== metadata.stream) {
-      throw new OptionsError(
-        method.name,
-        `handles "${event.type}" of the stream "${event.stream.name}", but ${className} consumes "${metadata.stream.name}".`,
-      );
-    }
-    const other = seen.get(event.type);
-    if (other !== undefined) {
-      throw new OptionsError(
-        method.name,
-        `handles "${event.type}", as ${other} does. An event has one handler per group.`,
-      );
-    }
-    seen.set(event.type, method.name);
+  if (another !== undefined) {
+    throw new OptionsError(another.name, 'is a second @OnDeadLetter of its class. Only one method can be told.');
   }
-  return { className, metadata, handlers };
+  if (handlers.length === 0) throw new OptionsError(className, 'is a @StreamConsumer without any @StreamHandler.');
+  for (const { stream, pattern, method } of handlers) {
+    if (stream === undefined || stream === metadata.stream) continue;
+    throw new OptionsError(
+      method.name,
+      `handles "${pattern}" of the stream "${stream.name}", but ${className} consumes "${metadata.stream.name}".`,
+    );
+  }
+  checkPatterns(
+    metadata.stream,
+    handlers.map((handler) => ({ ...handler, name: handler.method.name })),
+  );
+  return { className, metadata, handlers, onDeadLetter };
 }
 
 function isObject(value: unknown): value is object {

@@ -3,6 +3,8 @@ import { OptionsError } from '@redstart/redis-core';
 import type { RedisStreams } from '../streams.service.js';
 import { discoverConsumers, type DiscoveredConsumer } from './consumer-discovery.js';
 import { GroupConsumer } from './group-consumer.js';
+import { resolveRetry } from './retry-policy.js';
+import { traced } from '../telemetry/handling-channel.js';
 import { HandlerFactory, type NestParts } from './handler-factory.js';
 
 /**
@@ -43,14 +45,18 @@ export class ConsumerHost implements OnApplicationBootstrap, OnModuleDestroy, Be
     await Promise.all(this.#consumers.splice(0).map((consumer) => consumer.drain()));
   }
 
-  #consumerOf({ metadata, handlers }: DiscoveredConsumer, factory: HandlerFactory): GroupConsumer {
-    const byType = new Map(
-      handlers.map(({ event, attempts, method }) => [
-        event.type,
-        { name: method.name, attempts, invoke: factory.create(method) },
-      ]),
-    );
-    return new GroupConsumer(this.#streams, metadata, byType);
+  #consumerOf({ metadata, handlers, onDeadLetter }: DiscoveredConsumer, factory: HandlerFactory): GroupConsumer {
+    const { retry: defaults } = this.#streams.options;
+    const methods = handlers.map(({ method, where, retry, ...handler }) => ({
+      ...handler,
+      name: method.name,
+      retry: resolveRetry(retry, `${where}.retry`, defaults),
+      invoke: traced(factory.create(method)),
+    }));
+    return new GroupConsumer(this.#streams, metadata, {
+      handlers: methods,
+      onDeadLetter: onDeadLetter && { name: onDeadLetter.name, invoke: factory.create(onDeadLetter) },
+    });
   }
 }
 

@@ -2,7 +2,9 @@
 export interface ConsumerCounters {
   /** Handled and acknowledged. */
   handled: number;
-  /** A run of a handler that failed; the entry was left pending, for another attempt. */
+  /** Handled before, as the inbox knew: acknowledged unseen. */
+  duplicates: number;
+  /** A run of a handler that failed; the message comes again. */
   failed: number;
   /** Moved to the dead letters. */
   deadLettered: number;
@@ -12,10 +14,22 @@ export interface ConsumerCounters {
   lost: number;
   /** Trimmed or deleted before anybody of the group had handled them. */
   trimmed: number;
+  /** Dead letters that had to go for newer ones: there are more than `deadLetters.maxLen`. */
+  dropped: number;
   /** Taken over from a consumer that died, or after a failure. */
   claimed: number;
 }
 
 export function newCounters(): ConsumerCounters {
-  return { handled: 0, failed: 0, deadLettered: 0, unhandled: 0, lost: 0, trimmed: 0, claimed: 0 };
+  return {
+    handled: 0,
+    duplicates: 0,
+    failed: 0,
+    deadLettered: 0,
+    unhandled: 0,
+    lost: 0,
+    trimmed: 0,
+    dropped: 0,
+    claimed: 0,
+  };
 }

@@ -1,96 +1,146 @@
 import type { Renewal, RenewalGroup } from '@redstart/redis-core';
 import type { Delivery } from '../scripts/claim.js';
 import { renewScript } from '../scripts/renew.js';
+import { Inbox } from '../effects/inbox.js';
+import type { ConsumerTelemetry } from '../telemetry/consumer-telemetry.js';
 import { backgroundCall, isGroupGone, type GroupMember } from './group.js';
+import { HeldEntry } from './held-entry.js';
+import type { Source } from './source.js';
 
-/** An entry that this consumer works on, or will in a moment. */
-export interface HeldEntry {
+/** So many entries are renewed by one script: a few milliseconds of the server. */
+const renewedTogether = 200;
+
+interface Heartbeat {
   readonly key: string;
-  readonly delivery: Delivery;
-  /** Aborted when the entry is lost, or the time to finish is over. */
-  readonly abort: AbortController;
-  /** Not owned any more: it must be neither retried nor dead-lettered from here. */
-  lost: boolean;
-  /** By the local clock, when it was surely ours for the last time. */
-  renewedAt: number;
 }
 
 /**
- * Keeps the entries of one consumer its own for as long as they are held, with one owner-checked script per period.
+ * Keeps the entries of one consumer its own for as long as they are held: one timer for all of them, and one owner-checked script per stream and beat.
  *
  * An entry is *held* from `hold` to `release`. While it is held it is renewed every third of minIdle, so nobody takes it over however long its handler
  * takes. It is *lost* when Redis says that it is not ours (it was taken over while this process stood still, acknowledged by another one, or its stream was
  * deleted), or when no renewal has succeeded for minIdle, since then it may be taken at any moment. A lost entry is renewed no more, and its signal aborts.
+ *
+ * Of a partition nobody takes it while the lease lasts, however long it was not renewed: it stays held, or the next one of its key would begin before it.
  */
-export class HeldEntries implements RenewalGroup<HeldEntry> {
+export class HeldEntries implements RenewalGroup<Heartbeat> {
+  /** How many there are, in all streams. */
+  size = 0;
+  /** How many bytes their fields take. */
+  bytes = 0;
   readonly #member: GroupMember;
-  readonly #onLost: (entry: HeldEntry) => void;
-  readonly #held = new Map<string, { entry: HeldEntry; renewal: Renewal }>();
+  readonly #telemetry: ConsumerTelemetry;
+  readonly #onBeat: () => void;
+  readonly #inbox: Inbox;
+  readonly #sources = new Set<Source>();
+  #heartbeat: Renewal | undefined;
 
-  constructor(member: GroupMember, onLost: (entry: HeldEntry) => void) {
+  /** @param onBeat told before each renewal */
+  constructor(member: GroupMember, telemetry: ConsumerTelemetry, onBeat: () => void) {
+    this.#onBeat = onBeat;
+    this.#inbox = new Inbox(member);
     this.#member = member;
-    this.#onLost = onLost;
+    this.#telemetry = telemetry;
   }
 
-  get size(): number {
-    return this.#held.size;
+  /** @returns those that were not held already */
+  hold(source: Source, deliveries: readonly Delivery[]): HeldEntry[] {
+    const { connection, consumer, options } = this.#member;
+    const now = connection.clock.now();
+    this.#heartbeat ??= connection.leases.track(this, { key: consumer.stream.name }, options.renewEveryMs);
+    this.#sources.add(source);
+    const entries: HeldEntry[] = [];
+    for (const delivery of deliveries) {
+      if (source.held.has(delivery.id)) continue;
+      const entry = new HeldEntry(source, delivery, now);
+      source.held.set(entry.id, entry);
+      this.size += 1;
+      this.bytes += entry.bytes;
+      entries.push(entry);
+    }
+    if (source.parked.size > 0) for (const { id } of entries) source.parked.delete(id);
+    return entries;
   }
 
-  get ids(): string[] {
-    return [...this.#held.keys()];
+  release(entry: HeldEntry): void {
+    const { source, id, bytes } = entry;
+    if (!source.held.delete(id)) return;
+    this.#member.trials.leave(entry);
+    this.size -= 1;
+    this.bytes -= bytes;
   }
 
-  get entries(): HeldEntry[] {
-    return [...this.#held.values()].map(({ entry }) => entry);
+  *[Symbol.iterator](): Iterator<HeldEntry> {
+    for (const source of this.#sources) yield* source.held.values();
   }
 
-  has(id: string): boolean {
-    return this.#held.has(id);
+  /** Ends the renewing. */
+  stop(): void {
+    this.#heartbeat?.stop();
+    this.#heartbeat = undefined;
   }
 
-  hold(delivery: Delivery): HeldEntry {
-    const { connection, keys, options } = this.#member;
-    const renewedAt = connection.clock.now();
-    const entry: HeldEntry = { key: keys.stream, delivery, abort: new AbortController(), lost: false, renewedAt };
-    const renewal = connection.leases.track(this, entry, options.renewEveryMs);
-    this.#held.set(delivery.id, { entry, renewal });
-    return entry;
+  async renew(): Promise<void> {
+    this.#onBeat();
+    await Promise.all([...this.#sources].map((source) => this.#renewSource(source)));
   }
 
-  release({ delivery: { id } }: HeldEntry): void {
-    this.#held.get(id)?.renewal.stop();
-    this.#held.delete(id);
+  async #renewSource(source: Source): Promise<void> {
+    const entries = [...source.held.values()].filter(({ committed }) => !committed);
+    // Beside the entries, not behind them: a slow answer is not to shorten both leases.
+    await Promise.all([
+      this.#renewEntries(
+        source,
+        entries.filter(({ lost }) => !lost),
+      ),
+      this.#renewNotes(entries),
+    ]);
   }
 
-  async renew(entries: readonly HeldEntry[]): Promise<void> {
-    const { connection, keys, consumer, name } = this.#member;
-    const askedAt = connection.clock.now();
-    const ids = entries.map(({ delivery }) => delivery.id);
+  async #renewEntries(source: Source, entries: readonly HeldEntry[]): Promise<void> {
+    const { connection, consumer, name } = this.#member;
     const call = backgroundCall(this.#member, 'renew');
-    const lost = new Set(
-      await connection.scripts.run(call, renewScript, [keys.stream], [consumer.group, name, ...ids]),
-    );
-    for (const entry of entries) {
-      if (lost.has(entry.delivery.id)) this.#lose(entry);
-      else entry.renewedAt = askedAt;
+    for (let from = 0; from < entries.length; from += renewedTogether) {
+      const some = entries.slice(from, from + renewedTogether);
+      const askedAt = connection.clock.now();
+      try {
+        const ids = some.map(({ id }) => id);
+        const lost = new Set(
+          await connection.scripts.run(call, renewScript, [source.key], [consumer.group, name, ...ids]),
+        );
+        for (const entry of some) {
+          if (lost.has(entry.id)) this.#lose(entry);
+          else entry.renewedAt = askedAt;
+        }
+      } catch (error) {
+        this.#notRenewed(some, error);
+      }
     }
   }
 
-  onError(error: unknown, entries: readonly HeldEntry[]): void {
+  /** Also of lost entries: while a handler goes on, whoever has its message now waits for it. */
+  async #renewNotes(entries: readonly HeldEntry[]): Promise<void> {
+    const notes = entries.flatMap(({ note }) => (note === undefined ? [] : [note]));
+    for (let from = 0; from < notes.length; from += renewedTogether) {
+      // The next beat tries again by itself.
+      await this.#inbox.renew(notes.slice(from, from + renewedTogether)).catch(() => undefined);
+    }
+  }
+
+  /** The next beat tries again by itself. */
+  #notRenewed(entries: readonly HeldEntry[], error: unknown): void {
     const { connection, options } = this.#member;
     const now = connection.clock.now();
     for (const entry of entries) {
-      if (isGroupGone(error) || now - entry.renewedAt >= options.minIdleMs) this.#lose(entry);
+      const free = !entry.source.ordered && now - entry.renewedAt >= options.minIdleMs;
+      if (free || isGroupGone(error)) this.#lose(entry);
     }
   }
 
   #lose(entry: HeldEntry): void {
-    const held = this.#held.get(entry.delivery.id);
     // Settled while the renewal was under way: it is nobody's, as it should be.
-    if (held?.entry !== entry || entry.lost) return;
-    entry.lost = true;
-    held.renewal.stop();
-    this.#onLost(entry);
-    entry.abort.abort(new Error(`The entry ${entry.delivery.id} belongs to this consumer no more.`));
+    if (entry.source.held.get(entry.id) !== entry || entry.lost || entry.committed) return;
+    this.#telemetry.lost(entry);
+    entry.lose(new Error(`The entry ${entry.id} belongs to this consumer no more.`));
   }
 }

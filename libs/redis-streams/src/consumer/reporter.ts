@@ -1,10 +1,13 @@
-import { Warnings } from '@redstart/redis-core';
+import { describeError, Warnings } from '@redstart/redis-core';
 
 /** Tells the log of trouble with a consumer; of each kind at once, and then every 30 s while it lasts. */
 export class Reporter extends Warnings {
-  /** @param doing what was being done; trouble at one doing with one message is told together */
-  error(doing: string, error: unknown): void {
-    const message = error instanceof Error ? error.message : String(error);
-    this.warn(message, `${message} (while ${doing})`);
+  /**
+   * @param doing what was being done
+   * @param kind what is told together; by default errors with one message. To be given where messages tell of single entries: there may be one for each
+   */
+  error(doing: string, error: unknown, kind?: string): void {
+    const { message } = describeError(error);
+    this.warn(kind ?? message, `${message} (while ${doing})`);
   }
 }

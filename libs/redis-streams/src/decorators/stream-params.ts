@@ -21,11 +21,19 @@ export const parametersFactory = {
     type === source.payload ? args[0] : args[1],
 };
 
-/** A handler without parameter decorators gets `(payload, ctx)`. Written down like the others, so that pipes of the method see the payload. */
-export function describePositionalParameters(target: object, method: string): void {
+/** A method without parameter decorators gets these arguments, in this order. Written down like the others, so that pipes of the method see them. */
+export function describeParameters(target: object, method: string, given: readonly (keyof typeof source)[]): void {
   if (Reflect.hasMetadata(parametersKey, target, method)) return;
-  add(target, method, 'payload', 0, []);
-  add(target, method, 'ctx', 1, []);
+  given.forEach((what, index) => {
+    add(target, method, what, index, []);
+  });
+}
+
+/** Whether a handler takes `(payload, ctx)` in this order, both as they are. */
+export function takesPayloadAndContext(target: object, method: string): boolean {
+  const described = (Reflect.getMetadata(parametersKey, target, method) ?? {}) as Record<string, { pipes: Pipe[] }>;
+  const expected = [`${source.payload}:0`, `${source.ctx}:1`];
+  return Object.entries(described).every(([key, { pipes }]) => expected.includes(key) && pipes.length === 0);
 }
 
 function parameter(what: keyof typeof source, pipes: Pipe[]): ParameterDecorator {

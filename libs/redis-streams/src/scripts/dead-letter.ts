@@ -5,11 +5,12 @@ import { defineScript } from '@redstart/redis-core';
  * is not refused when memory is full.
  *
  * KEYS  stream, deadLetters
- * ARGV  group, consumer, id, maxLen, field, value, ... (what is known of the failure)
- * Returns  1 moved · 0 not owned any more (nothing was changed)
- * Errors  WRONGTYPE when the key of the dead letters holds something else (nothing was changed)
+ * ARGV  group, consumer, id, maxLen, 1 when the entry itself goes (it is one of the retry stream), field, value, ... (what is known of the failure, then the fields of the
+ *       original entry)
+ * Returns  { id of the dead letter, how many older ones had to go for it } · 0 not owned any more (nothing was changed)
+ * Errors  WRONGTYPE when the key of the dead letters holds something else, ERR for fields without values (nothing was changed)
  */
-export const deadLetterScript = defineScript<boolean>({
+export const deadLetterScript = defineScript<{ readonly id: string; readonly dropped: number } | undefined>({
   name: 'streams:dead-letter',
   keys: 2,
   flags: ['allow-oom'],
@@ -18,16 +19,18 @@ export const deadLetterScript = defineScript<boolean>({
     if kind ~= 'none' and kind ~= 'stream' then
       return redis.error_reply('WRONGTYPE The key of the dead letters holds a ' .. kind)
     end
+    if #ARGV < 7 or #ARGV % 2 == 0 then return redis.error_reply('ERR A dead letter needs pairs of fields and values') end
     if not redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, ARGV[2])[1] then return 0 end
     local add = {'XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*'}
-    for i = 5, #ARGV do add[#add + 1] = ARGV[i] end
-    local entry = redis.call('XRANGE', KEYS[1], ARGV[3], ARGV[3])[1]
-    if entry and #entry[2] <= 4000 then
-      for _, part in ipairs(entry[2]) do add[#add + 1] = part end
-    end
+    for i = 6, #ARGV do add[#add + 1] = ARGV[i] end
+    local before = redis.call('XLEN', KEYS[2])
     redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
-    redis.call(unpack(add))
-    return 1
+    local letter = redis.call(unpack(add))
+    if ARGV[5] == '1' then redis.call('XDEL', KEYS[1], ARGV[3]) end
+    return {letter, before + 1 - redis.call('XLEN', KEYS[2])}
   `,
-  parse: (reply) => reply === 1,
+  parse: (reply) => {
+    const [id, dropped] = Array.isArray(reply) ? (reply as unknown[]) : [];
+    return typeof id === 'string' ? { id, dropped: Number(dropped) } : undefined;
+  },
 });

@@ -1,8 +1,9 @@
 import { defineScript } from '@redstart/redis-core';
+import { trialUnit } from './trial.js';
 
 /**
- * Takes a consumer out of its group without losing anything: what it no longer works on becomes free for others at once, and its record goes when nothing is
- * pending under it. One script, since deleting a consumer deletes its pending entries.
+ * Takes a consumer out of its group without losing anything: what it no longer works on becomes free for others at once (a delivery that came to
+ * nothing does not count; trials of it that killed its consumers do), and its record goes when nothing is pending under it. One script, since deleting a consumer deletes its pending entries.
  *
  * KEYS  stream
  * ARGV  group, consumer, minIdleMs, count, id that is still being worked on, ...
@@ -17,8 +18,10 @@ export const leaveScript = defineScript<number>({
     for i = 5, #ARGV do working[ARGV[i]] = true end
     local rows = redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', ARGV[4], ARGV[2])
     for _, row in ipairs(rows) do
-      if not working[row[1]] then
-        redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, row[1], 'IDLE', ARGV[3], 'JUSTID')
+      -- What it has given back already is free.
+      if not working[row[1]] and row[3] < tonumber(ARGV[3]) then
+        local count = string.format('%.0f', row[4] % ${trialUnit} > 0 and row[4] - 1 or row[4])
+        redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, row[1], 'IDLE', ARGV[3], 'RETRYCOUNT', count, 'JUSTID')
       end
     end
     if #rows == 0 then redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2]) end

@@ -16,13 +16,16 @@ export interface Newcomer {
 }
 
 /**
- * Makes one cluster of separate nodes: the first `masters` share the slots evenly, the others replicate them in turn.
+ * Makes one cluster of separate nodes: the first `masters` share the slots evenly, the last `spares` own none, those in between replicate the masters in turn.
  * Resolves when every node reports that it is complete. Masters refuse to serve for their first 2 s, so it takes that.
  */
-export async function formCluster(nodes: readonly Newcomer[], masters: number): Promise<void> {
+export async function formCluster(
+  nodes: readonly Newcomer[],
+  { masters, spares }: { masters: number; spares: number },
+): Promise<void> {
   await Promise.all(nodes.slice(0, masters).map((node, index) => assignSlots(node.redis, index, masters)));
   await introduceAll(nodes);
-  const replicas = nodes.slice(masters);
+  const replicas = nodes.slice(masters, nodes.length - spares);
   try {
     const within = { within: READY_WITHIN_MS };
     await eventually(() => everyoneKnowsEveryone(nodes), within);

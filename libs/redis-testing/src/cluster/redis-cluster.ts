@@ -14,6 +14,8 @@ export interface RedisClusterOptions {
   masters?: number;
   /** Replicas of each master. @default 1 */
   replicas?: number;
+  /** Further masters that own no slot yet, as in a cluster that is being scaled out: {@link RedisCluster.migrateSlot} gives them some. @default 0 */
+  spares?: number;
   /** Arguments of every `redis-server`, after ours. */
   args?: readonly string[];
   /** The server to run. @default as for RedisServer */
@@ -50,7 +52,7 @@ interface Member {
  * await cluster.client().set('greeting', 'hello');
  */
 export class RedisCluster implements AsyncDisposable {
-  /** Every node: the masters in the order of their slots, then the replicas, the first one of the first master. */
+  /** Every node: the masters in the order of their slots, then the replicas, the first one of the first master, then the spares. */
   readonly servers: readonly RedisServer[];
   /** The addresses of all nodes, as clients take them. */
   readonly nodes: readonly Address[];
@@ -67,13 +69,19 @@ export class RedisCluster implements AsyncDisposable {
    * @throws ServerBinaryError · ServerStartError when a node does not start · ClusterNotReadyError when the nodes do not
    * form a cluster; nothing is left running then
    */
-  static async start({ masters = 3, replicas = 1, args, bin }: RedisClusterOptions = {}): Promise<RedisCluster> {
-    const count = masters * (1 + replicas);
+  static async start({
+    masters = 3,
+    replicas = 1,
+    spares = 0,
+    args,
+    bin,
+  }: RedisClusterOptions = {}): Promise<RedisCluster> {
+    const count = masters * (1 + replicas) + spares;
     const starts = await Promise.allSettled(Array.from({ length: count }, () => startMember({ args, bin })));
     const members = starts.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []));
     try {
       for (const start of starts) if (start.status === 'rejected') throw start.reason;
-      await withAll(members, (newcomers) => formCluster(newcomers, masters));
+      await withAll(members, (newcomers) => formCluster(newcomers, { masters, spares }));
       return new RedisCluster(members.map(({ server }) => server));
     } catch (error) {
       await Promise.all(members.map(({ server }) => server.stop()));

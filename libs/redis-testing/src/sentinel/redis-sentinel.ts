@@ -13,7 +13,7 @@ import { type SentinelProcess, startSentinels } from './sentinel-process.js';
 export interface RedisSentinelOptions {
   /** How many sentinels watch; a majority of them must agree on a failover. @default 3 */
   sentinels?: number;
-  /** How long the master must be silent before a sentinel calls it down, in ms. @default 500 */
+  /** How long the master must be silent before a sentinel calls it down, in ms; `failover()` does not wait for it. @default 2500: a machine that stalls is no reason to fail over */
   downAfter?: number;
   /** Arguments of both Redis servers, after ours. */
   args?: readonly string[];
@@ -22,7 +22,10 @@ export interface RedisSentinelOptions {
 }
 
 const MASTER_NAME = 'redstart';
-const WITHIN_MS = 20_000;
+/** Of a master that has been killed. */
+const DEAD_AFTER_MS = 500;
+/** A sentinel that has stood still for 2 s trusts nothing for the next 30 s, and fails nothing over. */
+const WITHIN_MS = 45_000;
 
 /**
  * A master and a replica watched by sentinels, all on 127.0.0.1.
@@ -49,16 +52,19 @@ export class RedisSentinel implements AsyncDisposable {
   readonly #workspace: Workspace;
   readonly #processes: readonly SentinelProcess[];
   readonly #args: readonly string[];
+  readonly #downAfterMs: number;
 
   private constructor(
     workspace: Workspace,
     servers: readonly [RedisServer, RedisServer],
     processes: readonly SentinelProcess[],
     args: readonly string[],
+    downAfterMs: number,
   ) {
     this.#workspace = workspace;
     this.#processes = processes;
     this.#args = args;
+    this.#downAfterMs = downAfterMs;
     this.#servers = servers;
     this.#master = servers[0];
     this.sentinels = processes.map(({ endpoint: { host, port } }) => ({ host, port }));
@@ -66,7 +72,7 @@ export class RedisSentinel implements AsyncDisposable {
 
   /** @throws ServerBinaryError · ServerStartError; nothing is left running then */
   static async start(options: RedisSentinelOptions = {}): Promise<RedisSentinel> {
-    const { sentinels = 3, downAfter = 500, args = [] } = options;
+    const { sentinels = 3, downAfter = 2_500, args = [] } = options;
     const bin = findServerBinary(options.bin);
     const undo: (() => Promise<void>)[] = [];
     try {
@@ -78,7 +84,7 @@ export class RedisSentinel implements AsyncDisposable {
       undo.push(() => replica.stop());
       const watch = { masterName: MASTER_NAME, master, replica, downAfterMs: downAfter };
       const processes = await startSentinels(bin, workspace.directory, sentinels, watch);
-      return new RedisSentinel(workspace, [master, replica], processes, args);
+      return new RedisSentinel(workspace, [master, replica], processes, args, downAfter);
     } catch (error) {
       await Promise.all(undo.map((step) => step()));
       throw error;
@@ -123,11 +129,13 @@ export class RedisSentinel implements AsyncDisposable {
     }
     await this.#wait('The replica or the sentinels did not become ready', () => this.#readyToFailOver());
     await old.kill();
+    await this.#bearWith(Math.min(DEAD_AFTER_MS, this.#downAfterMs));
     await this.#wait('The sentinels announced no new master', async () => {
       await Promise.all(this.sentinels.map((address) => this.#announces(address, next)));
       const role = infoField(await next.ask((redis) => redis.info('replication')), 'role');
       if (role !== 'master') throw new Error(`Port ${next.port} is still a ${role ?? '?'}.`);
     });
+    await this.#bearWith(this.#downAfterMs);
     this.#master = next;
     return next;
   }
@@ -156,6 +164,14 @@ export class RedisSentinel implements AsyncDisposable {
     const ports = await Promise.all(this.sentinels.map((address) => this.#announcedPort(address)));
     const majority = this.#servers.find(({ port }) => ports.filter((p) => p === port).length * 2 > ports.length);
     this.#master = majority ?? this.#master;
+  }
+
+  /** For how long a server may be silent, from now on. */
+  async #bearWith(silentMs: number): Promise<void> {
+    const setting = [this.masterName, 'down-after-milliseconds', silentMs];
+    await Promise.all(
+      this.sentinels.map((address) => withConnection(address, (redis) => redis.call('SENTINEL', 'SET', ...setting))),
+    );
   }
 
   async #readyToFailOver(): Promise<void> {

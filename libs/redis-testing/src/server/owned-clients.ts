@@ -17,7 +17,16 @@ export class OwnedClients {
   }
 
   close(): void {
-    for (const client of this.#clients) client.disconnect();
+    for (const client of this.#clients) {
+      if (client.isCluster) stopLookingAtSlots(client);
+      client.disconnect();
+    }
     this.#clients.clear();
   }
+}
+
+/** ioredis sets the timer of the next look when the last one has its answer, also when the client was closed meanwhile: it would keep the process alive for ever. */
+function stopLookingAtSlots(cluster: Redis | Cluster): void {
+  clearTimeout(Reflect.get(cluster, 'slotsTimer') as NodeJS.Timeout | undefined);
+  Object.defineProperty(cluster, 'slotsTimer', { configurable: true, get: () => undefined, set: clearTimeout });
 }

@@ -117,12 +117,14 @@ export class RedisServer implements Endpoint, AsyncDisposable {
    * Starts the server again on the same port, killing it first if it runs. Only what its persistence had written is
    * there again, so by default it comes back empty.
    *
-   * @param options.args replaces the `args` given to `start` from now on
+   * @param options.args replaces the `args` given to `start` from now on; a node of a Cluster is none without those that it was started with
+   * @param options.extraArgs come after them from now on, so they win
    */
-  async restart(options: { args?: readonly string[] } = {}): Promise<void> {
+  async restart(options: { args?: readonly string[]; extraArgs?: readonly string[] } = {}): Promise<void> {
     await this.#process.kill();
     this.#paused = false;
-    if (options.args !== undefined) this.#command = { ...this.#command, args: options.args };
+    const { args = this.#command.args, extraArgs = [] } = options;
+    this.#command = { ...this.#command, args: [...args, ...extraArgs] };
     this.#process = await ServerProcess.launch(this.#command);
   }
 

@@ -26,7 +26,7 @@ wait $server
 kill -KILL $watcher
 `;
 
-const READY_WITHIN_MS = 10_000;
+const READY_WITHIN_MS = 30_000;
 const LOG_LINES = 12;
 
 /**
@@ -49,7 +49,7 @@ export class ServerProcess {
   /**
    * Launches the server and resolves once it has answered with its own process id and finished loading its data.
    *
-   * @throws ServerStartError with the end of the server's log when it exits, or is not ready within 10 s
+   * @throws ServerStartError with the end of the server's log when it exits, or is not ready within 30 s
    */
   static async launch({ bin, ownArgs, args, endpoint, directory }: ServerCommand): Promise<ServerProcess> {
     const log = join(directory, 'server.log');

@@ -96,7 +96,7 @@ describe('dropReply', () => {
       expect(await rig.direct.info('clients')).toContain('blocked_clients:0'); // or the item would go to the one that is gone
     });
     await rig.direct.rpush('list', 'item');
-    await expect(two.blpop('list', 5)).rejects.toThrow();
+    await expect(two.blpop('list', 60)).rejects.toThrow();
     expect(lost.injected).toBe(1);
     expect(await rig.direct.llen('list')).toBe(0);
   });
@@ -115,7 +115,7 @@ describe('dropReply', () => {
     const redis = await rig.client({ protocol: 3 });
     await redis.call('CLIENT', 'TRACKING', 'ON', 'BCAST');
     const lost = rig.proxy.dropReply('SET', { thenReset: true });
-    const blocked = redis.blpop('list', 5); // its reply comes before the one of SET
+    const blocked = redis.blpop('list', 60); // its reply comes before the one of SET
     const set = redis.set('key', 'value').catch((error: unknown) => error);
     await eventually(() => rig.proxy.commands.get('BLPOP') === 1);
     const direct = rig.direct;

@@ -3,7 +3,7 @@ import type { RedisServer } from '@redstart/redis-testing';
 import { pidOf } from '../checker/check-queue.js';
 import { machineNow } from '../checker/log-entry.js';
 import { redisKey } from '../redis-key.js';
-import type { WorkerProcess } from '../worker/worker-process.js';
+import type { WorkerProcess } from '../worker/orders.js';
 import type { Crew, TargetOf } from './crew.js';
 import { QueueMonitor } from './queue-monitor.js';
 

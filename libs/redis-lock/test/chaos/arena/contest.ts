@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from '@redstart/redis-testing';
 import { checkLog } from '../checker/check-log.js';
-import { checkQueue } from '../checker/check-queue.js';
+import { checkQueue, pidOf } from '../checker/check-queue.js';
 import { machineNow, type HoldSaid, type LogEntry } from '../checker/log-entry.js';
+import { redisKey } from '../redis-key.js';
 import type { Terms } from '../worker/orders.js';
-import type { WorkerProcess } from '../worker/worker-process.js';
+import type { WorkerProcess } from '../worker/orders.js';
 import type { Arena } from './arena.js';
 
 type HoldEntry = LogEntry & HoldSaid;
@@ -119,7 +120,7 @@ export class Contest {
         const left = pids.filter((pid) => pid !== undefined && gone.has(pid));
         if (left.length > 0) throw new Error(`Processes that rest still hold the lock or wait: ${left.join(', ')}`);
       },
-      { within: 2_000 },
+      { within: 5_000 },
     );
   }
 
@@ -145,6 +146,24 @@ export class Contest {
       },
       { within: withinMs, every: 20 },
     );
+  }
+
+  /** Resolves when `work` has made Redis give the lock to a worker: also if that was a claim which is over by now. */
+  async handsOverTo(worker: WorkerProcess, work: () => Promise<unknown>): Promise<void> {
+    const { monitor } = this.arena;
+    if (monitor === undefined) throw new Error('Nobody watches this lock.');
+    await monitor.upToDate();
+    const before = monitor.history.length;
+    await work();
+    await eventually(() => {
+      const isToWorker = monitor.history
+        .slice(before)
+        .some(
+          (event) =>
+            event.what === 'granted' && event.key === redisKey(this.terms.key) && pidOf(event.owner) === worker.pid,
+        );
+      if (!isToWorker) throw new Error(`${worker.name} was not given the lock.`);
+    }, patience);
   }
 
   /** Resolves with the moment at which a worker saw that its lock is lost. */

@@ -1,8 +1,8 @@
+import { join } from 'node:path';
 import { RedisServer } from '@redstart/redis-testing';
+import { OrderedProcess, Programs } from '@redstart/redis-testing/programs';
 import { Witness } from '../witness.js';
-import { type CompiledWorker, compileWorker } from '../worker/compile.js';
-import type { LockTarget, Order } from '../worker/orders.js';
-import { WorkerProcess } from '../worker/worker-process.js';
+import type { LockTarget, Order, WorkerProcess } from '../worker/orders.js';
 
 /** Where the worker at each place, 0 to 3, finds Redis. */
 export type TargetOf = (place: number) => LockTarget;
@@ -13,14 +13,14 @@ export type TargetOf = (place: number) => LockTarget;
  */
 export class Crew implements AsyncDisposable {
   readonly witness: Witness;
-  readonly #compiled: CompiledWorker;
+  readonly #compiled: Programs;
   readonly #server: RedisServer;
   readonly #places: WorkerProcess[];
   readonly #dead: WorkerProcess[] = [];
   #recruits = 0;
   #targetOf: TargetOf | undefined;
 
-  private constructor(compiled: CompiledWorker, server: RedisServer, size: number) {
+  private constructor(compiled: Programs, server: RedisServer, size: number) {
     this.#compiled = compiled;
     this.#server = server;
     this.witness = new Witness(server.url);
@@ -28,7 +28,10 @@ export class Crew implements AsyncDisposable {
   }
 
   static async assemble(size = 4): Promise<Crew> {
-    const [compiled, server] = await Promise.all([compileWorker(), RedisServer.start()]);
+    const [compiled, server] = await Promise.all([
+      Programs.compile(join(import.meta.dirname, '..', '..', '..'), 'test/chaos'),
+      RedisServer.start(),
+    ]);
     return new Crew(compiled, server, size);
   }
 
@@ -94,7 +97,11 @@ export class Crew implements AsyncDisposable {
   }
 
   #recruit(): WorkerProcess {
-    return new WorkerProcess(`w${++this.#recruits}`, this.#compiled.script, this.#server.url);
+    return new OrderedProcess(
+      `w${++this.#recruits}`,
+      this.#compiled.script('test/chaos/worker/worker'),
+      this.#server.url,
+    );
   }
 }
 

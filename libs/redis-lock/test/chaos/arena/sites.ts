@@ -58,9 +58,9 @@ export interface SentinelSite extends Site {
   readonly sentinel: RedisSentinel;
 }
 
-/** A master with a replica, which sentinels watch over. */
+/** A master with a replica, which sentinels watch over. They bear with a master that stands still for a while, as on a busy machine. */
 export async function withSentinels(): Promise<SentinelSite> {
-  const sentinel = await RedisSentinel.start();
+  const sentinel = await RedisSentinel.start({ downAfter: 2_000 });
   const redis = { namespace: 'shop', sentinels: [...sentinel.sentinels], masterName: sentinel.masterName };
   return {
     sentinel,

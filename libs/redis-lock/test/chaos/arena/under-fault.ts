@@ -7,7 +7,7 @@ import { Contest } from './contest.js';
 const soakMs = Number(process.env['LOCK_CHAOS_SECONDS'] ?? 0) * 1_000;
 
 /** How long one test may take. */
-export const testTimeoutMs = 60_000 + soakMs;
+export const testTimeoutMs = 120_000 + soakMs;
 
 export interface FaultPlan {
   /** How often it is injected at least. */

@@ -1,5 +1,5 @@
 import { checkLog } from './check-log.js';
-import type { HoldSaid, LogEntry, Said } from './log-entry.js';
+import type { HoldSaid, LogEntry, Pause, Said } from './log-entry.js';
 
 /** What the checker of the chaos specs takes for a breach, and what it does not. Times are ms; a lease is 1000. */
 describe('the checker of a log', () => {
@@ -11,7 +11,7 @@ describe('the checker of a log', () => {
       enter: (at: number, heldUntil = at + 988) => say('enter', at, heldUntil),
       still: (at: number, heldUntil = at + 988) => say('still', at, heldUntil),
       exit: (at: number, heldUntil = at + 500) => say('exit', at, heldUntil),
-      lost: (at: number) => say('lost', at, at),
+      lost: (at: number, pauses: readonly Pause[] = []) => ({ ...say('lost', at, at), pauses }),
     };
   };
   const a = of('a', 1, 10);
@@ -88,6 +88,23 @@ describe('the checker of a log', () => {
     expect(check(a.enter(0), ...another, a.lost(1_600))).toHaveLength(1);
     const before = [entry(-20, { what: 'froze', worker: 'a' }), entry(-10, { what: 'thawed', worker: 'a' })];
     expect(check(...before, a.enter(0), a.lost(1_600))).toHaveLength(1);
+  });
+
+  it('counts only the time in which the process has run: a machine may leave it standing', () => {
+    expect(check(a.enter(0), a.lost(1_600, [[600, 1_580]]))).toEqual([]);
+    expect(
+      check(
+        a.enter(0),
+        a.lost(2_000, [
+          [990, 1_500],
+          [1_600, 1_700],
+        ]),
+      ),
+    ).toEqual([]);
+    expect(check(a.enter(0), a.lost(1_600, [[600, 980]]))).toHaveLength(1);
+    expect(check(a.enter(0), a.lost(1_600, [[1_500, 1_600]]))).toEqual([
+      expect.stringMatching(/noticed the loss of k 512 ms late/),
+    ]);
   });
 
   it('finds a renewal of what Redis had lost', () => {

@@ -5,7 +5,7 @@ type Forgot = LogEntry & RedisForgot;
 
 /** Clocks are one clock here, so this only allows for rounding. It is far below the margin that the lock itself keeps (1 % of the lease and 2 ms). */
 const roundingMs = 2;
-/** How late a timer may fire on a busy machine, in a process that was neither stopped nor stalled. */
+/** How late a timer may fire, by the time in which its process has run since. */
 const lateTimerMs = 500;
 
 export interface Expectation {
@@ -93,15 +93,20 @@ function renewalsOfWhatIsGone(holds: readonly Hold[], forgets: readonly Forgot[]
     );
 }
 
-/** The signal aborts when the lease ends. A stopped or stalled process sees it as soon as it goes on. */
+/** The signal aborts when the lease ends. A stopped or stalled process sees it as soon as it goes on, and so does one that a busy machine left standing for a while. */
 function lateNotices(holds: readonly Hold[], log: readonly LogEntry[]): string[] {
   return holds.flatMap((hold) => {
     if (hold.noticedAt === undefined) return [];
     const thaws = log.filter((entry) => entry.what === 'thawed' && entry.worker === hold.worker);
     const awakeSince = Math.max(hold.heldUntil, ...thaws.map((entry) => frozenUntil(entry.lookedAt, hold, log)));
-    const late = hold.noticedAt - awakeSince;
+    const late = hold.noticedAt - awakeSince - pausedWithin(awakeSince, hold.noticedAt, hold);
     return late > lateTimerMs ? [`${name(hold)} noticed the loss of ${hold.key} ${late.toFixed(0)} ms late`] : [];
   });
+}
+
+/** For how long in this time its holder stood still. */
+function pausedWithin(from: number, to: number, { pauses }: Hold): number {
+  return pauses.reduce((sum, [begin, end]) => sum + Math.max(0, Math.min(end, to) - Math.max(begin, from)), 0);
 }
 
 /** The end of a freeze, if that began before the loss was noticed and outlasted the lease. */

@@ -1,4 +1,4 @@
-import type { HoldSaid, LogEntry } from './log-entry.js';
+import type { HoldSaid, LogEntry, Pause } from './log-entry.js';
 
 type HoldEntry = LogEntry & HoldSaid;
 
@@ -20,6 +20,8 @@ export interface Hold {
   readonly claims: readonly HoldEntry[];
   /** When it saw that the lock is lost. */
   readonly noticedAt: number | undefined;
+  /** When its holder could notice nothing. */
+  readonly pauses: readonly Pause[];
 }
 
 /** The holds of a log, in the order in which they began. */
@@ -37,7 +39,8 @@ function holdOf(entries: readonly HoldEntry[]): Hold[] {
   const enter = entries.find(({ what }) => what === 'enter');
   if (enter === undefined) return [];
   const claims = entries.filter(({ what }) => what !== 'lost');
-  const noticedAt = entries.find(({ what }) => what === 'lost')?.lookedAt;
+  const loss = entries.find(({ what }) => what === 'lost');
+  const noticedAt = loss?.lookedAt;
   const heldUntil = Math.max(...claims.map((claim) => claim.heldUntil));
   const exit = entries.find(({ what }) => what === 'exit');
   const lastClaim = Math.max(...claims.map(({ lookedAt }) => lookedAt));
@@ -54,6 +57,7 @@ function holdOf(entries: readonly HoldEntry[]): Hold[] {
       until: exit?.lookedAt ?? Math.max(lastClaim, Math.min(heldUntil, noticedAt ?? Infinity)),
       claims,
       noticedAt,
+      pauses: loss?.pauses ?? [],
     },
   ];
 }

@@ -22,7 +22,12 @@ export interface HoldSaid {
   readonly heldUntil: number;
   /** Why it was lost. */
   readonly reason?: string;
+  /** Of a loss: when the event loop of its holder stood still lately. */
+  readonly pauses?: readonly Pause[];
 }
+
+/** From and to, on the clock of `lookedAt`. */
+export type Pause = readonly [number, number];
 
 /** An acquire, or the whole of a `withLock`, rejected. */
 export interface CallFailed {

@@ -5,11 +5,13 @@ import type { Witness } from '../witness.js';
 import { Gate } from './gate.js';
 import type { Terms } from './orders.js';
 import { Stay } from './stay.js';
+import { Wakefulness } from './wakefulness.js';
 
 /** How often this process has been inside, in whatever contest: so that each hold has a name of its own. */
 let holds = 0;
 /** In so many of its rounds a worker asks for both locks at once. */
 const shareOfPairs = 0.5;
+const wakefulness = new Wakefulness();
 
 /**
  * One worker's part in the competition for a lock: waits for it, enters, works, leaves, and again. In half of its rounds it asks for the companion of that lock in the same tick:
@@ -84,7 +86,7 @@ export class Contender {
     holds += 1;
     const hold = `${this.name}#${holds}`;
     const facts = { worker: this.name, key, hold, fence: lock.fencingToken, ttlMs: this.terms.ttlMs };
-    const stay = new Stay(lock, facts, this.witness);
+    const stay = new Stay(lock, facts, this.witness, wakefulness);
     this.#stays.add(stay);
     await stay.begin();
     await Promise.race([work(), stay.lost()]);

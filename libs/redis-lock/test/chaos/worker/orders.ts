@@ -1,4 +1,5 @@
 import type { RedisModuleOptions } from '@redstart/redis-core';
+import type { OrderedProcess } from '@redstart/redis-testing/programs';
 import type { RedisLockModuleOptions } from '../../../src/index.js';
 
 /** Where a worker finds its lock: as many connections as the kind of lock needs. */
@@ -35,11 +36,5 @@ export type Order =
   | { readonly order: 'stall'; readonly ms: number }
   | { readonly order: 'disconnect' };
 
-export interface NumberedOrder {
-  readonly id: number;
-  readonly order: Order;
-}
-
-/** An answer to an order, or something that must never happen. */
-export type Report =
-  { readonly id: number; readonly failure?: string } | { readonly complaint: string } | { readonly ready: true };
+/** A worker as its parent sees it. */
+export type WorkerProcess = OrderedProcess<Order>;

@@ -2,6 +2,7 @@ import type { Lock } from '../../../src/index.js';
 import { machineNow, type HoldSaid } from '../checker/log-entry.js';
 import type { Witness } from '../witness.js';
 import { Gate } from './gate.js';
+import type { Wakefulness } from './wakefulness.js';
 
 const lookEveryMs = 100;
 
@@ -21,12 +22,13 @@ export class Stay {
     private readonly lock: Lock,
     private readonly facts: HoldFacts,
     private readonly witness: Witness,
+    private readonly wakefulness: Wakefulness,
   ) {}
 
   /** Resolves when it is written. */
   async begin(): Promise<void> {
     this.lock.signal.addEventListener('abort', this.#onLoss, { once: true });
-    if (this.lock.isHeld) this.#say('enter');
+    this.#sayIfHeld('enter');
     await this.#written;
     // Never looks after the end of the last known lease: that the lock is lost then is to be told by the lock, not found out by asking.
     this.#watch = setInterval(() => {
@@ -41,27 +43,32 @@ export class Stay {
 
   /** Looks at once whether the lock is held, and says so. */
   look(): void {
-    if (this.#watch !== undefined && this.lock.isHeld) this.#say('still'); // otherwise the signal has just aborted
+    if (this.#watch !== undefined) this.#sayIfHeld('still'); // otherwise the signal has just aborted
   }
 
   /** Nothing is said of it any more once this has resolved. The lock is to be released then, not before. */
   async end(): Promise<void> {
     clearInterval(this.#watch);
     this.#watch = undefined;
-    if (this.lock.isHeld) this.#say('exit');
+    this.#sayIfHeld('exit');
     await this.#written;
     this.lock.signal.removeEventListener('abort', this.#onLoss);
   }
 
   readonly #onLoss = () => {
-    this.#say('lost', reasonOf(this.lock));
+    this.#say('lost', machineNow(), { reason: reasonOf(this.lock), pauses: this.wakefulness.pauses() });
     this.#lost.open();
   };
 
-  #say(what: HoldSaid['what'], reason?: string): void {
+  #sayIfHeld(what: HoldSaid['what']): void {
+    // Before it looks: what is held when it looks was held then, however long the process stands still between the two.
     const lookedAt = machineNow();
+    if (this.lock.isHeld) this.#say(what, lookedAt);
+  }
+
+  #say(what: HoldSaid['what'], lookedAt: number, about: Pick<HoldSaid, 'reason' | 'pauses'> = {}): void {
     this.#heldUntil = lookedAt + this.lock.remainingMs;
-    const said = { what, ...this.facts, heldUntil: this.#heldUntil, ...(reason !== undefined && { reason }) };
+    const said = { what, ...this.facts, heldUntil: this.#heldUntil, ...about };
     this.#written = Promise.all([this.#written, this.witness.say(said, lookedAt)]).then(() => undefined);
   }
 }

@@ -1,13 +1,13 @@
 /** A process that competes for locks as its parent orders: what an instance of a service would be. */
 import 'reflect-metadata';
-import { inspect } from 'node:util';
 import { Module, type INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { RedisModule } from '@redstart/redis-core';
+import { obey } from '@redstart/redis-testing/programs';
 import { LockService, RedisLockModule } from '../../../src/index.js';
 import { Witness } from '../witness.js';
 import { Contender } from './contender.js';
-import type { LockTarget, NumberedOrder, Order, Report, Terms } from './orders.js';
+import type { LockTarget, Order, Terms } from './orders.js';
 
 const [, , name = '', witnessUrl = ''] = process.argv;
 const witness = new Witness(witnessUrl);
@@ -66,26 +66,4 @@ async function carryOut(order: Order): Promise<void> {
   }
 }
 
-function report(words: Report, then: () => void = () => undefined): void {
-  process.send?.(words, then);
-}
-
-for (const event of ['unhandledRejection', 'uncaughtException']) {
-  process.on(event, (reason: unknown) => {
-    report({ complaint: `${event}: ${inspect(reason)}` }, () => process.exit(70));
-  });
-}
-// The parent has gone, in whatever way.
-process.on('disconnect', () => process.exit());
-process.on('message', (message) => {
-  const { id, order } = message as NumberedOrder;
-  carryOut(order).then(
-    () => {
-      report({ id });
-    },
-    (error: unknown) => {
-      report({ id, failure: inspect(error) });
-    },
-  );
-});
-report({ ready: true });
+obey(carryOut);

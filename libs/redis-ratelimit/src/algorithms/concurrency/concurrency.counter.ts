@@ -12,8 +12,9 @@ export class ConcurrencyCounter implements Counter {
   #id = '';
   #nowUs = 0;
 
-  constructor(limit: Concurrency) {
+  constructor(limit: Concurrency, before?: ConcurrencyCounter) {
     this.#limit = limit;
+    if (before !== undefined) this.#stored = before.#stored;
     this.#leaseUs = limit.leaseMs * 1_000;
   }
 

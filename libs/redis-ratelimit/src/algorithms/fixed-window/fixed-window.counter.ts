@@ -9,8 +9,9 @@ export class FixedWindowCounter implements Counter {
   #startUs = 0;
   #nowUs = 0;
 
-  constructor(limit: FixedWindow) {
+  constructor(limit: FixedWindow, before?: FixedWindowCounter) {
     this.#limit = limit;
+    if (before !== undefined) this.#stored = before.#stored;
   }
 
   at(nowUs: number): number {

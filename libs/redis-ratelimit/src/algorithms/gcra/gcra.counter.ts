@@ -11,10 +11,14 @@ export class GcraCounter implements Counter {
   #debt = 0;
   #nowUs = 0;
 
-  constructor({ burst, unit }: Gcra) {
+  constructor({ burst, unit }: Gcra, before?: GcraCounter) {
     this.#burst = burst;
     this.#p = unit.numerator;
     this.#q = unit.denominator;
+    if (before !== undefined) {
+      const { debt, sinceUs } = before.#stored;
+      this.#stored = { debt: Math.min(ceilDiv(debt, before.#p) * this.#p, Number.MAX_SAFE_INTEGER), sinceUs };
+    }
   }
 
   at(nowUs: number): number {
@@ -32,7 +36,7 @@ export class GcraCounter implements Counter {
 
   left() {
     return {
-      remaining: floorDiv(this.#burst * this.#p - this.#debt, this.#p),
+      remaining: floorDiv(Math.max(0, this.#burst * this.#p - this.#debt), this.#p),
       resetUs: ceilDiv(this.#debt, this.#q),
     };
   }

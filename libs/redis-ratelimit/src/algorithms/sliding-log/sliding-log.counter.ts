@@ -16,8 +16,9 @@ export class SlidingLogCounter implements Counter {
   #nowUs = 0;
   #used = 0;
 
-  constructor(limit: SlidingLog) {
+  constructor(limit: SlidingLog, before?: SlidingLogCounter) {
     this.#limit = limit;
+    if (before !== undefined) this.#stored = before.#stored;
   }
 
   at(nowUs: number): number {

@@ -14,8 +14,9 @@ export class SlidingWindowCounter implements Counter {
   #nowUs = 0;
   #used = 0;
 
-  constructor(limit: SlidingWindow) {
+  constructor(limit: SlidingWindow, before?: SlidingWindowCounter) {
     this.#limit = limit;
+    if (before !== undefined) this.#stored = before.#stored;
     this.#release = limit.buckets + 1;
   }
 

@@ -7,23 +7,24 @@
  * A bucket ahead of the clock means that the clock went back, after a failover for example. Time then stands still at the newest bucket until the clock has
  * caught up. When that one is further ahead than a charge counts, it is of a clock that was wrong, and all is forgotten, as after a restart.
  *
+ * The expiry is that of the newest bucket, so it is set with the first charge of a bucket and whenever something else changes.
+ *
  * State per key: HASH  bucket number -> units taken in it, `blocked` -> until when (us)
  * Parameters: limit, length of a bucket (us), for how many buckets a charge counts (N + 1)
  */
 export const slidingWindowLua = `
   load = function(key, now, limit, size, release)
-    local stored = redis.pcall('HGETALL', key)
-    if stored.err then return nil, stored.err end
-    -- What counts has a field per bucket, and the block has one.
-    if #stored > 2 * release + 2 then return nil, foreign end
-    local current, newest, used = math.floor(now / size), -1, 0
-    local state = { key = key, limit = limit, size = size, release = release, blocked = 0, gone = {} }
-    local taken = {}
+    local fields = redis.pcall('HLEN', key)
+    if type(fields) == 'table' then return nil, fields.err end
+    -- What counts has a field per bucket, and the block has one: what has more is not ours, and is not read.
+    if fields > release + 1 then return nil, foreign end
+    local stored = fields > 0 and redis.call('HGETALL', key) or nothing
+    local current, newest, used, blocked, gone, taken = math.floor(now / size), -1, 0, nil, {}, {}
     for i = 1, #stored, 2 do
       local at, units = tonumber(stored[i]), tonumber(stored[i + 1])
       if not units or not (units >= 0 and units <= largest and units % 1 == 0) then return nil, foreign end
       if stored[i] == 'blocked' then
-        state.blocked, state.had_block = units, true
+        blocked = units
       elseif not at or not (at >= 0 and at <= largest and at % 1 == 0) then
         return nil, foreign
       else
@@ -40,11 +41,13 @@ export const slidingWindowLua = `
         used = used + units
       else
         taken[at] = nil
-        state.gone[#state.gone + 1] = text(at)
+        gone[#gone + 1] = text(at)
       end
     end
-    state.now, state.current, state.taken, state.used = now, current, taken, used
-    return state
+    return {
+      key = key, limit = limit, size = size, release = release, now = now, current = current, taken = taken, used = used,
+      gone = gone, blocked = blocked or 0, had_block = blocked ~= nil, begun = false, took = false, given = false, changed = false,
+    }
   end,
 
   wait = function(state, cost)
@@ -70,7 +73,9 @@ export const slidingWindowLua = `
 
   take = function(state, cost)
     if cost == 0 then return state.current end
-    state.taken[state.current] = (state.taken[state.current] or 0) + cost
+    local before = state.taken[state.current]
+    if not before then state.begun = true end
+    state.taken[state.current] = (before or 0) + cost
     state.used = state.used + cost
     state.took = true
     return state.current
@@ -102,5 +107,7 @@ export const slidingWindowLua = `
     if #state.gone > 0 then redis.call('HDEL', state.key, unpack(state.gone)) end
     if state.took then redis.call('HSET', state.key, text(state.current), text(state.taken[state.current])) end
     if state.blocked > 0 then redis.call('HSET', state.key, 'blocked', text(state.blocked)) end
-    redis.call('PEXPIRE', state.key, text(ttl))
+    if state.begun or state.given or state.blocked > 0 or #state.gone > 0 then
+      redis.call('PEXPIRE', state.key, text(ttl))
+    end
   end`;

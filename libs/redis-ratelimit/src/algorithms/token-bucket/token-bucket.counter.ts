@@ -10,8 +10,9 @@ export class TokenBucketCounter implements Counter {
   #refilledUs = 0;
   #nowUs = 0;
 
-  constructor(limit: TokenBucket) {
+  constructor(limit: TokenBucket, before?: TokenBucketCounter) {
     this.#limit = limit;
+    if (before !== undefined) this.#stored = before.#stored;
   }
 
   at(nowUs: number): number {
@@ -32,7 +33,7 @@ export class TokenBucketCounter implements Counter {
   }
 
   left() {
-    return { remaining: this.#limit.capacity - this.#missing, resetUs: this.#filledIn(this.#missing) };
+    return { remaining: Math.max(0, this.#limit.capacity - this.#missing), resetUs: this.#filledIn(this.#missing) };
   }
 
   take(cost: number): number {

@@ -1,0 +1,17 @@
+import type { ConsumerTelemetry } from '../telemetry/consumer-telemetry.js';
+import type { GroupMember } from './group.js';
+import type { Reporter } from './reporter.js';
+
+/** Loudly: nobody will ever handle them. */
+export function tellOfTrimmed(
+  { consumer }: GroupMember,
+  telemetry: ConsumerTelemetry,
+  reporter: Reporter,
+  count: number,
+): void {
+  telemetry.trimmed(count);
+  reporter.warn(
+    'trimmed',
+    `${count} entries of "${consumer.stream.name}" were trimmed or deleted before the group "${consumer.group}" had handled them.`,
+  );
+}

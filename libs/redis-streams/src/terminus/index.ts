@@ -1,0 +1,1 @@
+export { StreamsHealthIndicator, type ConsumerHealth, type StreamsHealthOptions } from './streams-health.indicator.js';
