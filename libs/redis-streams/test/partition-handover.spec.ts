@@ -2,10 +2,10 @@ import { jest } from '@jest/globals';
 import type { TestingModule } from '@nestjs/testing';
 import { getRedisConnectionToken, type RedisConnection } from '@redstart/redis-core';
 import { cluster, describeOn, eventually, serversOf, standalone } from '@redstart/redis-testing';
-import { rendezvousOwner } from '../src/consumer/partitions/rendezvous.js';
 import { defineStream, event, getStreamToken, RedisStreams, type StreamProducer } from '../src/index.js';
 import { disownScript, ownScript } from '../src/scripts/partitions.js';
 import { consumerOf, readersOf, type Counted } from './support/readers.js';
+import { rivalOf } from './support/rival.js';
 import { closeApps, startApp } from './support/start-app.js';
 
 afterEach(closeApps);
@@ -56,9 +56,7 @@ describeOn(standalone, cluster)('handing a partition over', (redis) => {
   async function rivalJoins(app: TestingModule): Promise<void> {
     const client = redis.client();
     const [own = ''] = await client.zrange(membersKey, '0', '-1');
-    const names = Array.from({ length: 100 }, (_, n) => `rival-${n}`);
-    const rival = names.find((name) => rendezvousOwner(0, [own, name]) === name) ?? '';
-    await client.zadd(membersKey, String(Date.now() + 600_000), rival);
+    await client.zadd(membersKey, String(Date.now() + 600_000), rivalOf(own, 0));
     await nudge(app);
     await eventually(async () => {
       expect(await readersOf(serversOf(redis))).toEqual([]);

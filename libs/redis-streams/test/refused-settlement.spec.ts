@@ -8,7 +8,6 @@ import {
   standalone,
   type TopologyConnection,
 } from '@redstart/redis-testing';
-import { rendezvousOwner } from '../src/consumer/partitions/rendezvous.js';
 import {
   defineStream,
   event,
@@ -20,6 +19,7 @@ import {
   type StreamProducer,
 } from '../src/index.js';
 import { pending } from './support/read-redis.js';
+import { rivalOf } from './support/rival.js';
 import { closeApp, closeApps, closingApps, startApp } from './support/start-app.js';
 
 afterEach(closeApps);
@@ -143,9 +143,7 @@ describeOn(standalone, cluster)('a message that Redis does not let be settled', 
     const { app, begun, client } = await stuck();
     const [own = ''] = await client.zrange(membersKey, '0', '-1');
     const [ownScore = ''] = await client.zrange(membersKey, '0', '0', 'WITHSCORES').then(([, score]) => [score]);
-    const names = Array.from({ length: 100 }, (_, n) => `rival-${n}`);
-    const rival = names.find((name) => rendezvousOwner(0, [own, name]) === name) ?? '';
-    await client.zadd(membersKey, ownScore, rival);
+    await client.zadd(membersKey, ownScore, rivalOf(own, 0));
     const connection = app.get<RedisConnection>(getRedisConnectionToken());
     await connection.subscriber.publish(connection.client, membersKey, 'changed');
     await eventually(async () => {
