@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { StreamProducer } from '../../../src/index.js';
 import type { Ledger } from '../ledger/ledger.js';
+import { keysOf, type shipments } from './shipments-stream.js';
 import { publishSurely } from './publish-surely.js';
-import type { shipments } from './shipments-stream.js';
 
-const keys = 8;
 /** Between two messages of a key. */
 const paceMs = 40;
 /** Every so many messages of a key one fails at first. */
@@ -21,7 +20,7 @@ export class KeyPublisher {
     private readonly ledger: Ledger,
     private readonly wave: string,
   ) {
-    this.#ended = Promise.all(Array.from({ length: keys }, (_, key) => this.#run(`${this.name}-k${key}`)));
+    this.#ended = Promise.all(keysOf(this.name).map((key) => this.#run(key)));
   }
 
   /** Resolves when everything under way has its outcome. */
