@@ -6,6 +6,19 @@ import { Redis } from 'ioredis';
 import { eventually, ForeignServerError, RedisServer, ServerNotRunningError, ServerStartError } from '../src/index.js';
 import { configOf, exists } from './support/observe.js';
 
+/** Starts a server on a free port, which is looked for at this one first, the very place among 19,000 from 12,000 on. */
+async function startBeginningAt(port: number): Promise<RedisServer> {
+  const { random } = Math;
+  const drawn = [(port - 12_000 + 0.5) / 19_000];
+  Math.random = () => drawn.pop() ?? random();
+  try {
+    return await RedisServer.start();
+  } finally {
+    Math.random = random;
+    expect(drawn).toEqual([]);
+  }
+}
+
 describe('a server', () => {
   it('is ready when start() resolves, saves nothing and listens on the loopback only', async () => {
     await using server = await RedisServer.start();
@@ -117,6 +130,14 @@ describe('an outage', () => {
     expect(await redis.get('key')).toBeNull(); // the same client has found its way back
   });
 
+  it('keeps its port while it is down: whoever else looks for one is given another', async () => {
+    await using server = await RedisServer.start();
+    await server.kill();
+    await using other = await startBeginningAt(server.port);
+    expect(other.port).not.toBe(server.port);
+    await server.restart();
+  });
+
   it('restart() brings back what the persistence had written', async () => {
     await using server = await RedisServer.start({ args: ['--appendonly', 'yes'] });
     await server.client().set('key', 'value');
@@ -163,6 +184,16 @@ describe('an outage', () => {
 });
 
 describe('stop', () => {
+  it('gives the port back', async () => {
+    // To anybody: now and then somebody else is quicker.
+    await eventually(async () => {
+      const server = await RedisServer.start();
+      await server.stop();
+      await using next = await startBeginningAt(server.port);
+      expect(next.port).toBe(server.port);
+    });
+  });
+
   it('closes the clients, ends the process and removes the folder; twice does no harm', async () => {
     const server = await RedisServer.start();
     const redis = server.client();

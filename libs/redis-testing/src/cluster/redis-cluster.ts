@@ -1,7 +1,7 @@
 import { Cluster, type ClusterOptions } from 'ioredis';
 import { ClusterNotReadyError } from '../errors.js';
 import type { Address } from '../server/endpoint.js';
-import { onFreePorts } from '../server/free-ports.js';
+import { type ClaimedPorts, onFreePorts } from '../server/free-ports.js';
 import { endingSoon, OwnedClients } from '../server/owned-clients.js';
 import { RedisServer } from '../server/redis-server.js';
 import { formCluster, SLOTS } from './form-cluster.js';
@@ -37,6 +37,8 @@ export type ClusterClientOptions = ClusterOptions & {
 interface Member {
   readonly server: RedisServer;
   readonly busPort: number;
+  /** Of both ports, also while the node is down. */
+  readonly claim: ClaimedPorts;
 }
 
 /**
@@ -58,8 +60,11 @@ export class RedisCluster implements AsyncDisposable {
   readonly nodes: readonly Address[];
   readonly urls: readonly string[];
   readonly #clients = new OwnedClients();
+  readonly #members: readonly Member[];
 
-  private constructor(servers: readonly RedisServer[]) {
+  private constructor(members: readonly Member[]) {
+    this.#members = members;
+    const servers = members.map(({ server }) => server);
     this.servers = servers;
     this.nodes = servers.map(({ host, port }) => ({ host, port }));
     this.urls = servers.map(({ url }) => url);
@@ -82,9 +87,9 @@ export class RedisCluster implements AsyncDisposable {
     try {
       for (const start of starts) if (start.status === 'rejected') throw start.reason;
       await withAll(members, (newcomers) => formCluster(newcomers, { masters, spares }));
-      return new RedisCluster(members.map(({ server }) => server));
+      return new RedisCluster(members);
     } catch (error) {
-      await Promise.all(members.map(({ server }) => server.stop()));
+      await stopAll(members);
       throw error;
     }
   }
@@ -138,7 +143,7 @@ export class RedisCluster implements AsyncDisposable {
   /** Closes its clients and stops every node. Safe to call twice. */
   async stop(): Promise<void> {
     this.#clients.close();
-    await Promise.all(this.servers.map((server) => server.stop()));
+    await stopAll(this.#members);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -169,7 +174,8 @@ function isMaster({ flags }: NodeView): boolean {
 }
 
 async function startMember({ args = [], bin }: { args: readonly string[] | undefined; bin: string | undefined }) {
-  return onFreePorts(2, async ([port = 0, busPort = 0]): Promise<Member> => {
+  return onFreePorts(2, async (claim): Promise<Member> => {
+    const [port = 0, busPort = 0] = claim.ports;
     const clusterArgs = [
       '--cluster-enabled',
       'yes',
@@ -185,8 +191,17 @@ async function startMember({ args = [], bin }: { args: readonly string[] | undef
       args: [...clusterArgs, ...fixed, ...args],
       ...(bin !== undefined && { bin }),
     });
-    return { server, busPort };
+    return { server, busPort, claim };
   });
+}
+
+async function stopAll(members: readonly Member[]): Promise<void> {
+  await Promise.all(
+    members.map(async ({ server, claim }) => {
+      await server.stop();
+      await claim.release();
+    }),
+  );
 }
 
 /** Opens one connection to each member for the time of `work`. */

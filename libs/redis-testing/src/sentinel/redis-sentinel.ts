@@ -7,7 +7,7 @@ import { endingSoon, OwnedClients } from '../server/owned-clients.js';
 import { RedisServer } from '../server/redis-server.js';
 import { findServerBinary } from '../server/server-binary.js';
 import { Workspace } from '../server/workspace.js';
-import { type SentinelProcess, startSentinels } from './sentinel-process.js';
+import { type SentinelGroup, startSentinels } from './sentinel-process.js';
 
 /** How to start a {@link RedisSentinel}. */
 export interface RedisSentinelOptions {
@@ -50,24 +50,24 @@ export class RedisSentinel implements AsyncDisposable {
   #master: RedisServer;
 
   readonly #workspace: Workspace;
-  readonly #processes: readonly SentinelProcess[];
+  readonly #group: SentinelGroup;
   readonly #args: readonly string[];
   readonly #downAfterMs: number;
 
   private constructor(
     workspace: Workspace,
     servers: readonly [RedisServer, RedisServer],
-    processes: readonly SentinelProcess[],
+    group: SentinelGroup,
     args: readonly string[],
     downAfterMs: number,
   ) {
     this.#workspace = workspace;
-    this.#processes = processes;
+    this.#group = group;
     this.#args = args;
     this.#downAfterMs = downAfterMs;
     this.#servers = servers;
     this.#master = servers[0];
-    this.sentinels = processes.map(({ endpoint: { host, port } }) => ({ host, port }));
+    this.sentinels = group.processes.map(({ endpoint: { host, port } }) => ({ host, port }));
   }
 
   /** @throws ServerBinaryError · ServerStartError; nothing is left running then */
@@ -83,8 +83,8 @@ export class RedisSentinel implements AsyncDisposable {
       const replica = await RedisServer.start({ bin, args: [...replicaOf(master), ...args] });
       undo.push(() => replica.stop());
       const watch = { masterName: MASTER_NAME, master, replica, downAfterMs: downAfter };
-      const processes = await startSentinels(bin, workspace.directory, sentinels, watch);
-      return new RedisSentinel(workspace, [master, replica], processes, args, downAfter);
+      const group = await startSentinels(bin, workspace.directory, sentinels, watch);
+      return new RedisSentinel(workspace, [master, replica], group, args, downAfter);
     } catch (error) {
       await Promise.all(undo.map((step) => step()));
       throw error;
@@ -150,8 +150,9 @@ export class RedisSentinel implements AsyncDisposable {
   /** Closes its clients, stops every process and removes the temporary folders. Safe to call twice. */
   async stop(): Promise<void> {
     this.#clients.close();
-    await Promise.all(this.#processes.map(({ process }) => process.kill())); // first, so that they fail over nothing
+    await Promise.all(this.#group.processes.map(({ process }) => process.kill())); // first, so that they fail over nothing
     await Promise.all(this.#servers.map((server) => server.stop()));
+    await this.#group.claim.release();
     await this.#workspace.close();
   }
 

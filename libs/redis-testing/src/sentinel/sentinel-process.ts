@@ -2,13 +2,20 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Address, Endpoint } from '../server/endpoint.js';
-import { LOOPBACK, onFreePorts } from '../server/free-ports.js';
+import { type ClaimedPorts, LOOPBACK, onFreePorts } from '../server/free-ports.js';
 import { ServerProcess } from '../server/server-process.js';
 
 /** One running sentinel. */
 export interface SentinelProcess {
   readonly endpoint: Endpoint;
   readonly process: ServerProcess;
+}
+
+/** The sentinels of one group. */
+export interface SentinelGroup {
+  readonly processes: readonly SentinelProcess[];
+  /** Of their ports. */
+  readonly claim: ClaimedPorts;
 }
 
 /** What a group of sentinels watches. */
@@ -33,9 +40,9 @@ export async function startSentinels(
   directory: string,
   count: number,
   watch: Watch,
-): Promise<SentinelProcess[]> {
-  return onFreePorts(count, async (ports) => {
-    const group = ports.map((port) => ({ port, id: randomBytes(20).toString('hex') }));
+): Promise<SentinelGroup> {
+  return onFreePorts(count, async (claim) => {
+    const group = claim.ports.map((port) => ({ port, id: randomBytes(20).toString('hex') }));
     const starts = await Promise.allSettled(group.map((self) => launch(bin, directory, self, group, watch)));
     const running = starts.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []));
     for (const start of starts) {
@@ -43,7 +50,7 @@ export async function startSentinels(
       await Promise.all(running.map(({ process }) => process.kill()));
       throw start.reason;
     }
-    return running;
+    return { processes: running, claim };
   });
 }
 

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import { ForeignServerError } from '../errors.js';
 import { type ClientOptions, connectionOptions, type Endpoint, urlOf, withConnection } from './endpoint.js';
-import { onFreePorts } from './free-ports.js';
+import { type ClaimedPorts, onFreePorts, unclaimed } from './free-ports.js';
 import { endingSoon, OwnedClients } from './owned-clients.js';
 import { findServerBinary } from './server-binary.js';
 import { prepareCommand, type RedisServerOptions, type ServerCommand } from './server-command.js';
@@ -32,11 +32,19 @@ export class RedisServer implements Endpoint, AsyncDisposable {
   readonly #workspace: Workspace;
   readonly #clients = new OwnedClients();
   readonly #keepsData: boolean;
+  /** While it is down, somebody else's server would be started on its port, and it could not come back. */
+  readonly #claim: Pick<ClaimedPorts, 'release'>;
   #command: ServerCommand;
   #process: ServerProcess;
   #paused = false;
 
-  private constructor(workspace: Workspace, command: ServerCommand, process: ServerProcess, keepsData: boolean) {
+  private constructor(
+    workspace: Workspace,
+    command: ServerCommand,
+    process: ServerProcess,
+    keepsData: boolean,
+    claim: Pick<ClaimedPorts, 'release'>,
+  ) {
     const { host, port, password, tls } = command.endpoint;
     this.host = host;
     this.port = port;
@@ -47,6 +55,7 @@ export class RedisServer implements Endpoint, AsyncDisposable {
     this.#command = command;
     this.#process = process;
     this.#keepsData = keepsData;
+    this.#claim = claim;
   }
 
   /**
@@ -59,11 +68,13 @@ export class RedisServer implements Endpoint, AsyncDisposable {
     const workspace = await Workspace.open();
     try {
       const commandOn = await prepareCommand(bin, workspace.directory, options);
-      const launch = async ([port = 0]: readonly number[]) => {
+      const launch = async (port: number, claim: Pick<ClaimedPorts, 'release'>) => {
         const command = commandOn(port);
-        return new RedisServer(workspace, command, await ServerProcess.launch(command), options.dataDir !== undefined);
+        const process = await ServerProcess.launch(command);
+        return new RedisServer(workspace, command, process, options.dataDir !== undefined, claim);
       };
-      return await (options.port === undefined ? onFreePorts(1, launch) : launch([options.port]));
+      if (options.port !== undefined) return await launch(options.port, unclaimed);
+      return await onFreePorts(1, (claimed) => launch(claimed.ports[0] ?? 0, claimed));
     } catch (error) {
       await workspace.close();
       throw error;
@@ -144,6 +155,7 @@ export class RedisServer implements Endpoint, AsyncDisposable {
   async stop(): Promise<void> {
     this.#clients.close();
     await (this.#keepsData ? this.#process.shutDown() : this.#process.kill());
+    await this.#claim.release();
     await this.#workspace.close();
   }
 
