@@ -10,6 +10,7 @@ import pg from 'pg';
 import { eventually } from './eventually.js';
 
 const READY_WITHIN_MS = 30_000;
+const TRIES = 5;
 
 /** A folder with `initdb` and `postgres`: of the PATH, or where Debian, Red Hat and Homebrew put them. */
 const programs = ((): string | undefined => {
@@ -76,9 +77,27 @@ export class PostgresServer implements AsyncDisposable {
       ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync'],
       { ...own, cwd: folder },
     );
-    const port = await freePort();
+    for (let tries = 1; ; tries += 1) {
+      const started = PostgresServer.#launch(programs, own, folder, data, await freePort());
+      try {
+        if (await started.#becomesReady(data)) return started;
+        if (tries === TRIES) throw new Error('Postgres has ended before it answered.');
+      } catch (error) {
+        await started.stop();
+        throw error;
+      }
+    }
+  }
+
+  static #launch(
+    bin: string,
+    own: { uid?: number; gid?: number },
+    folder: string,
+    data: string,
+    port: number,
+  ): PostgresServer {
     const settings = [`port=${port}`, 'listen_addresses=127.0.0.1', 'unix_socket_directories=', 'fsync=off'];
-    const server = spawn(join(programs, 'postgres'), ['-D', data, ...settings.flatMap((one) => ['-c', one])], {
+    const server = spawn(join(bin, 'postgres'), ['-D', data, ...settings.flatMap((one) => ['-c', one])], {
       ...own,
       cwd: folder,
       stdio: 'ignore',
@@ -87,14 +106,25 @@ export class PostgresServer implements AsyncDisposable {
     const endIt = () => server.kill('SIGQUIT');
     process.once('exit', endIt);
     server.once('exit', () => process.off('exit', endIt));
-    const started = new PostgresServer(`postgres://postgres@127.0.0.1:${port}/postgres`, server, folder);
-    await eventually(() => started.ask('select 1'), { within: READY_WITHIN_MS, every: 100 }).catch(
-      async (error: unknown) => {
-        await started.stop();
-        throw error;
+    return new PostgresServer(`postgres://postgres@127.0.0.1:${port}/postgres`, server, folder);
+  }
+
+  /** @returns `false` when it has ended: between our look at the port and its own, somebody else has taken it. */
+  async #becomesReady(data: string): Promise<boolean> {
+    await eventually(
+      async () => {
+        if (this.#hasEnded) return;
+        const [answering] = (await this.ask('show data_directory')) as { data_directory: string }[];
+        // And then it may be somebody else who answers.
+        if (answering?.data_directory !== data) throw new Error(`Another server answers at ${this.url}.`);
       },
+      { within: READY_WITHIN_MS, every: 100 },
     );
-    return started;
+    return !this.#hasEnded;
+  }
+
+  get #hasEnded(): boolean {
+    return this.#server.exitCode !== null || this.#server.signalCode !== null;
   }
 
   /** A new database beside the others. @returns its address */
@@ -117,7 +147,7 @@ export class PostgresServer implements AsyncDisposable {
   }
 
   async stop(): Promise<void> {
-    if (this.#server.exitCode === null && this.#server.signalCode === null) {
+    if (!this.#hasEnded) {
       const ended = once(this.#server, 'exit');
       this.#server.kill('SIGQUIT'); // its children end with it
       await ended;
