@@ -78,13 +78,25 @@ function answersPing(port) {
   });
 }
 
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
+/**
+ * Below the ports that systems lend to whoever asks for any: while the server is down, somebody would be given its port, and it could not come back there. The
+ * servers of the specs are above.
+ */
+const LOWEST = 10_000;
+const HIGHEST = 12_000;
+
+export async function freePort() {
+  for (let tries = 0; tries < 200; tries++) {
+    const port = LOWEST + Math.floor(Math.random() * (HIGHEST - LOWEST));
+    if (await isFree(port)) return port;
+  }
+  throw new SetupError(`No free port was found on 127.0.0.1 between ${LOWEST} and ${HIGHEST}.`);
+}
+
+function isFree(port) {
+  return new Promise((resolve) => {
+    const server = createServer().once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
   });
 }
 
