@@ -179,8 +179,8 @@ describeOn(standalone, cluster)('the state of a limit', (redis) => {
       const ends: number[] = [];
       for (let charges = 0; charges < 3; charges++) {
         const { receipt, resetAfterMs } = await take(kind, subject);
-        // Rounded up to a millisecond, so the truth is up to one less.
-        expect(await endsMs()).toBeGreaterThanOrEqual((receipt?.atUs ?? Infinity) / 1_000 + resetAfterMs - 1);
+        // Rounded up to a millisecond. Some servers count a TTL from when the script began, and a machine may let it wait before it looks at the clock.
+        expect(await endsMs()).toBeGreaterThan((receipt?.atUs ?? Infinity) / 1_000 + resetAfterMs - 1_000);
         ends.push(await endsMs());
       }
       await limiter.block(kind, subject, '3h');
