@@ -4,7 +4,7 @@ import { isListening, startDirectly, startThroughNpm, survivors } from './fixtur
 
 async function leavesNothing(started) {
   assert.deepEqual(await survivors(started), []);
-  assert.equal(await isListening(started.port), false);
+  assert.equal(await isListening(started), false);
 }
 
 describe('a command leaves no process and no port behind', { concurrency: 2 }, () => {
@@ -16,7 +16,7 @@ describe('a command leaves no process and no port behind', { concurrency: 2 }, (
 
   it('when it is asked to end', async () => {
     const started = await startDirectly();
-    assert.equal(await isListening(started.port), true);
+    assert.equal(await isListening(started), true);
     process.kill(started.command, 'SIGTERM');
     assert.equal(await started.exited, 143);
     await leavesNothing(started);

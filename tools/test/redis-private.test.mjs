@@ -5,10 +5,10 @@ import { it } from 'node:test';
 import { freePort } from '../redis-private.mjs';
 
 it('a private server gets a port that nobody is given who asks for any: it comes back there after an outage', async () => {
-  const others = Array.from({ length: 20 }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(others.map((other) => once(other, 'listening')));
-  const lent = Math.min(...others.map((other) => other.address().port));
-  for (const other of others) other.close();
+  const other = createServer().listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  const { port: lent } = other.address();
+  other.close();
   for (let asked = 0; asked < 20; asked++) assert.ok((await freePort()) < Math.min(lent, 12_000));
 });
 
