@@ -43,6 +43,7 @@ export class Contest {
     await arena.watch(terms.key);
     await arena.crew.all({ order: 'compete', terms });
     await contest.everyoneEnters();
+    await contest.someoneEntersCompanion();
     await contest.everyoneListens();
     return contest;
   }
@@ -192,6 +193,16 @@ export class Contest {
     }, patience);
   }
 
+  /** In which of their rounds they ask for it, each of them leaves to chance. */
+  async someoneEntersCompanion(): Promise<void> {
+    await eventually(async () => {
+      const log = await this.log();
+      if (!log.some((entry) => entry.what === 'enter' && entry.key === this.terms.companion)) {
+        throw new Error('Nobody has been inside the companion.');
+      }
+    }, patience);
+  }
+
   /** From here on nobody may be passed over. */
   async everyoneListens(): Promise<void> {
     const { arena } = this;
@@ -250,9 +261,7 @@ export class Contest {
     const { crew, monitor } = this.arena;
     await monitor?.upToDate();
     const log = await this.log();
-    const paired = log.some((entry) => entry.what === 'enter' && entry.key === this.terms.companion);
     return [
-      ...(paired ? [] : ['nobody was ever inside the companion']),
       ...checkLog(log, { allowedFailures }),
       ...(monitor === undefined ? await this.#queues() : checkQueue(monitor.history.splice(0))),
       ...(await this.arena.keysWithoutTtl()).map((key) => `${key} has no TTL`),
