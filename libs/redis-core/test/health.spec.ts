@@ -24,7 +24,8 @@ describe('RedisHealthIndicator', () => {
     server.resume();
     expect(down).toMatchObject({ redis: { status: 'down', code: 'REDIS_UNAVAILABLE' } });
     expect(down.redis.message).toBe('Something that this needs is not available at the moment. Try again.');
-    expect(JSON.stringify(down)).not.toMatch(`S3CRET|${server.port}|127.0.0.1`);
+    const told = JSON.stringify(down);
+    for (const secret of ['S3CRET', server.host, `${server.port}`]) expect(told).not.toContain(secret);
     await app.close();
   });
 });
