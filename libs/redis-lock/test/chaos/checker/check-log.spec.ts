@@ -65,6 +65,21 @@ describe('the checker of a log', () => {
       // Acquired after the loss, so it was not lost.
       expect(check(forgot(100, 110), a.enter(1_200), b.enter(1_300), a.lost(1_400), b.exit(1_410))).toHaveLength(1);
     });
+
+    it('is excused also of one that was slow to enter, behind the one that came after the loss, and only then', () => {
+      const forgot = (from: number, to: number) => entry(to, { what: 'forgot', from });
+      const lateBehindB = [b.enter(120), a.enter(130, 988), b.exit(170), a.lost(330)];
+      expect(check(forgot(50, 60), ...lateBehindB)).toEqual([]);
+      const both = [
+        expect.stringMatching(/^overlap on k: a#1/),
+        expect.stringMatching(/^token of k did not rise: a#1/),
+      ];
+      expect(check(...lateBehindB)).toEqual(both);
+      // The other one was inside before the loss.
+      expect(check(forgot(124, 126), ...lateBehindB)).toEqual(both);
+      // Acquired after the loss.
+      expect(check(forgot(50, 60), b.enter(120), a.enter(130), b.exit(170), a.lost(330))).toEqual(both);
+    });
   });
 
   it('finds a token that does not rise, per key', () => {

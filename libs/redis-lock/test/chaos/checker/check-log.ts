@@ -21,7 +21,7 @@ export function checkLog(log: readonly LogEntry[], expected: Expectation): strin
   );
   return [
     ...overlaps(holds, forgets),
-    ...fallingTokens(holds),
+    ...fallingTokens(holds, forgets),
     ...claimsBeyondTheLease(holds),
     ...renewalsOfWhatIsGone(holds, forgets),
     ...lateNotices(holds, log),
@@ -32,7 +32,7 @@ export function checkLog(log: readonly LogEntry[], expected: Expectation): strin
 /**
  * Two holds of one key overlap when the second one begins before the first one has ended. A hold ends with its exit; a lost one, or one of a process that died,
  * at the end of the last lease that it spoke of, or when it saw the loss if that was earlier. So what legally lapsed ends before the next begins, by itself. The one
- * excuse is that Redis lost the first one's lock before the second one came.
+ * excuse is that Redis lost the lock of one before the other came.
  */
 function overlaps(holds: readonly Hold[], forgets: readonly Forgot[]): string[] {
   const findings: string[] = [];
@@ -40,10 +40,8 @@ function overlaps(holds: readonly Hold[], forgets: readonly Forgot[]): string[] 
     ofKey.forEach((first, index) => {
       for (const second of ofKey.slice(index + 1)) {
         if (second.from + roundingMs >= first.until) continue;
-        const excused = forgets.some(
-          (forgot) => first.acquiredAfter <= forgot.lookedAt && second.from + roundingMs >= forgot.from,
-        );
-        if (!excused) {
+        const [elder, younger] = first.fence <= second.fence ? [first, second] : [second, first];
+        if (!isLostBefore(elder, younger, forgets)) {
           const by = (first.until - second.from).toFixed(1);
           findings.push(`overlap on ${key}: ${name(second)} entered ${by} ms before the end of ${name(first)}`);
         }
@@ -53,12 +51,18 @@ function overlaps(holds: readonly Hold[], forgets: readonly Forgot[]): string[] 
   return findings;
 }
 
-/** In the order in which they began, which is the order of their grants: each began while its lease ran. */
-function fallingTokens(holds: readonly Hold[]): string[] {
+/** Whoever is slow to enter does so behind the next one, if Redis lost its lock meanwhile: the order of the grants is told by the tokens. */
+function isLostBefore(elder: Hold, younger: Hold, forgets: readonly Forgot[]): boolean {
+  return forgets.some((forgot) => elder.acquiredAfter <= forgot.lookedAt && younger.from + roundingMs >= forgot.from);
+}
+
+/** In the order in which they began, which is the order of their grants unless Redis lost one: each began while its lease ran. */
+function fallingTokens(holds: readonly Hold[], forgets: readonly Forgot[]): string[] {
   const findings: string[] = [];
   for (const [key, ofKey] of byKey(holds)) {
     ofKey.reduce((highest: Hold | undefined, hold) => {
       if (highest !== undefined && hold.fence <= highest.fence) {
+        if (hold.fence < highest.fence && isLostBefore(hold, highest, forgets)) return highest;
         findings.push(`token of ${key} did not rise: ${name(hold)} came after ${name(highest)}`);
         return highest;
       }
