@@ -16,7 +16,7 @@ import {
   type StreamProducer,
   type StreamTelemetryEvent,
 } from '../src/index.js';
-import { readersOf } from './support/readers.js';
+import { killReaders, readersOf } from './support/readers.js';
 import { closeApp, closeApps, startApp, type AppOptions } from './support/start-app.js';
 
 afterEach(closeApps);
@@ -136,10 +136,7 @@ describeOn(standalone, cluster)('the order of a partition', (redis) => {
     await publish(app, 1);
     await eventually(nothingPending, patience);
     const [before = ''] = await readersOf(serversOf(redis));
-    const [port, id = ''] = before.split('/');
-    for (const server of serversOf(redis)) {
-      if (String(server.port) === port) await server.ask((client) => client.client('KILL', 'ID', id));
-    }
+    await killReaders(serversOf(redis));
     await eventually(async () => {
       const [after = before] = await readersOf(serversOf(redis));
       expect(after).not.toBe(before);

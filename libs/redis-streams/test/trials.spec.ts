@@ -1,5 +1,7 @@
 import { RedisCommandError } from '@redstart/redis-core';
-import { cluster, describeOn, eventually, standalone } from '@redstart/redis-testing';
+import { cluster, describeOn, eventually, serversOf, standalone } from '@redstart/redis-testing';
+import { releaseScript } from '../src/scripts/release.js';
+import { resumeScript } from '../src/scripts/resume.js';
 import { trialScript } from '../src/scripts/trial.js';
 import {
   defineStream,
@@ -11,7 +13,15 @@ import {
   type StreamMessage,
 } from '../src/index.js';
 import { entries, pending } from './support/read-redis.js';
-import { consumerOf, countedStream, keyOf, producerOf, type Counted } from './support/readers.js';
+import {
+  blockedReaders,
+  consumerOf,
+  countedStream,
+  keyOf,
+  killReaders,
+  producerOf,
+  type Counted,
+} from './support/readers.js';
 import { closeApp, closeApps, startApp } from './support/start-app.js';
 
 afterEach(closeApps);
@@ -20,6 +30,9 @@ const jobs = countedStream('jobs');
 const mails = countedStream('mails');
 const key = keyOf('jobs');
 const letters = `${key}:dlq:billing`;
+/** What dead consumers have left is looked for all the time. */
+const soon = { claimInterval: 100 } as const;
+const patience = { within: 30_000 };
 
 /** A handler that the test ends. */
 function heldHandler() {
@@ -63,7 +76,7 @@ describeOn(standalone, cluster)('the trial of a message that may kill its consum
       streams: [jobs, mails],
       consumers: [of(jobs), of(mails)],
       // What waits is given back after a third of that.
-      options: { minIdle: '30s' },
+      options: { ...soon, minIdle: '30s' },
     });
     for (let tried = 1; tried <= 4; tried += 1) {
       await eventually(() => begun.length === tried);
@@ -90,11 +103,50 @@ describeOn(standalone, cluster)('the trial of a message that may kill its consum
     expect(await client().exists(letters)).toBe(0);
   });
 
+  it('keeps nothing that is new from coming, also over a new connection of the reader', async () => {
+    await suspects([1, 2]);
+    const { begun, handle } = heldHandler();
+    let fresh = 0;
+    const handler = (counted: Counted, ctx: StreamContext) => (counted.n < 10 ? handle(counted, ctx) : (fresh += 1));
+    const app = await startApp({
+      connection: redis.connection,
+      streams: [jobs],
+      consumers: [consumerOf(jobs, handler, { concurrency: 2 })],
+      options: { ...soon, minIdle: '30s', drainTimeout: 0 },
+    });
+    await eventually(async () => {
+      const owners = (await pending(client(), 'billing', key)).map(({ consumer }) => consumer);
+      expect([begun.length, owners.length, owners.includes('dead')]).toEqual([1, 2, false]);
+    }, patience);
+    await blockedReaders(serversOf(redis), 1);
+    await killReaders(serversOf(redis));
+    await producerOf(app, jobs).publish('counted', { n: 10 });
+    await eventually(() => fresh === 1, patience);
+    expect(begun).toHaveLength(1);
+  }, 120_000);
+
+  it('is still due when its message was given back and is taken up again as one that never arrived', async () => {
+    const app = await startApp({ connection: redis.connection, streams: [jobs], options: { consumers: false } });
+    const { scripts } = app.get(RedisStreams).connection;
+    const call = { library: 'redis-streams', operation: 'test', budgetMs: 10_000 };
+    await client().xgroup('CREATE', key, 'billing', '0', 'MKSTREAM');
+    const id = (await client().xadd(key, '*', 't', 'counted', 'd', '{"n":1}')) ?? '';
+    await client().xreadgroup('GROUP', 'billing', 'own', 'STREAMS', key, '>');
+    const resumed = async () => {
+      const args = ['billing', 'own', 10, 1_000, '+', '', 600_000];
+      const { entries } = await scripts.run(call, resumeScript, [key], args);
+      return entries.map(({ deliveries }) => deliveries);
+    };
+    expect([await resumed(), await resumed()]).toEqual([[1], [1]]);
+    await scripts.run(call, releaseScript, [key], ['billing', 'own', 600_000, id, 10]);
+    expect([await resumed(), await resumed()]).toEqual([[11], [11]]);
+  });
+
   it('is the third one at most', async () => {
     await suspects([1], 2_000_010);
     const { begun, handle, last } = heldHandler();
     const consumers = [consumerOf(jobs, handle)];
-    const ending = await startApp({ connection: redis.connection, streams: [jobs], consumers });
+    const ending = await startApp({ connection: redis.connection, streams: [jobs], consumers, options: soon });
     await eventually(() => begun.length === 1);
     expect(await pending(client(), 'billing', key)).toMatchObject([{ deliveries: 3_000_011 }]);
     last()?.end();
@@ -102,7 +154,7 @@ describeOn(standalone, cluster)('the trial of a message that may kill its consum
     await redis.flush();
 
     await suspects([1], 3_000_011);
-    await startApp({ connection: redis.connection, streams: [jobs], consumers });
+    await startApp({ connection: redis.connection, streams: [jobs], consumers, options: soon });
     await eventually(async () => {
       expect(await entries(client(), letters)).toMatchObject([{ 'x-reason': 'deliveries', 'x-deliveries': '12' }]);
     });
@@ -116,7 +168,7 @@ describeOn(standalone, cluster)('the trial of a message that may kill its consum
       connection: redis.connection,
       streams: [jobs],
       consumers: [consumerOf(jobs, handle)],
-      options: { drainTimeout: 0 },
+      options: { ...soon, drainTimeout: 0 },
     });
     await eventually(() => begun.length === 1);
     await closeApp(app);
@@ -134,7 +186,7 @@ describeOn(standalone, cluster)('the trial of a message that may kill its consum
       begun.push(n);
       return n === 1 ? new Promise(() => undefined) : undefined;
     };
-    const options = { minIdle: '3s', drainTimeout: 0 } as const;
+    const options = { ...soon, minIdle: '3s', drainTimeout: 0 } as const;
     await startApp({ connection: redis.connection, streams: [jobs], consumers: [consumerOf(jobs, hang)], options });
     await eventually(() => begun.length === 1);
     await client().xack(key, 'billing', first);
@@ -173,7 +225,7 @@ describeOn(standalone, cluster)('the trial of a message that may kill its consum
         running -= 1;
       }
     }
-    await startApp({ connection: redis.connection, streams: [jobs], consumers: [Billing] });
+    await startApp({ connection: redis.connection, streams: [jobs], consumers: [Billing], options: soon });
     await eventually(async () => {
       expect(await pending(client(), 'billing', key)).toEqual([]);
     });

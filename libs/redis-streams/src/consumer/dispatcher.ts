@@ -124,6 +124,12 @@ export class Dispatcher {
     return this.#closed ? 0 : Math.max(0, this.#ahead.room - this.#here);
   }
 
+  /** The same for those that were delivered here and never arrived. What is new waits for them, so suspects that wait for each other, up to as many as there are slots, are not to keep them from coming. */
+  get freeToResume(): number {
+    const { room } = this.#ahead;
+    return this.#closed ? 0 : Math.max(0, room - this.#here + Math.min(room, this.#waiting.suspects));
+  }
+
   /**
    * How many entries the reader should ask for; 0 while enough of them are here.
    * @param arriving so many more are about to be accepted
@@ -140,13 +146,8 @@ export class Dispatcher {
     return this.#member.options.maxHeldBytes - this.held.bytes;
   }
 
-  /** Resolves when a slot is free, and bytes are, and at the latest when the signal aborts. */
-  whenFree(signal: AbortSignal): Promise<void> {
-    return this.#waiters.when(() => this.free > 0 && this.freeBytes > 0, signal);
-  }
-
-  /** Resolves when the reader should ask for more, as the condition says, and at the latest when the signal aborts. */
-  whenWanted(condition: () => boolean, signal: AbortSignal): Promise<void> {
+  /** Resolves when there is room again, as the condition says, and at the latest when the signal aborts. */
+  when(condition: () => boolean, signal: AbortSignal): Promise<void> {
     return this.#waiters.when(condition, signal);
   }
 
@@ -155,6 +156,8 @@ export class Dispatcher {
     if (this.#closed) return;
     this.#waiting.add(this.held.hold(source, deliveries));
     this.#fill();
+    // Suspects among them have stepped aside.
+    this.#waiters.notify();
   }
 
   /** Lets nothing of some streams begin, or lets it begin again. */

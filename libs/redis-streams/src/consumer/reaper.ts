@@ -130,7 +130,8 @@ export class Reaper {
 
   async #sweepOn(): Promise<void> {
     while (this.#goesOn()) {
-      await this.#options.dispatcher.whenFree(this.#stopping.signal);
+      const { dispatcher } = this.#options;
+      await dispatcher.when(() => dispatcher.free > 0 && dispatcher.freeBytes > 0, this.#stopping.signal);
       // It ends where nothing more fits, as it began: another consumer may have room.
       if ((await this.#rounds.claim([this])).length === 0) return;
     }

@@ -14,10 +14,10 @@ export interface Resumption {
 
 /**
  * Returns pending entries that a consumer does not know of, the oldest first: its own, whose delivery got lost with a connection, or, for the owner of a partition, those of all.
- * Counts as one more delivery of what another consumer had, and may have died of; its own have not arrived yet.
+ * Counts as one more delivery of what another consumer had, and may have died of, and of what this one has given back, which is as if nobody had renewed it for minIdle; its own have not arrived yet.
  *
  * KEYS  stream; for those of all consumers also owner, of the partition
- * ARGV  group, consumer, count, bytes (about; no further entries are taken beyond), last id (or +), the owner's name (or ''), id that it knows, ...
+ * ARGV  group, consumer, count, bytes (about; no further entries are taken beyond), last id (or +), the owner's name (or ''), minIdleMs, id that it knows, ...
  * Returns  { entries, deliveries of each, how many are gone, 1 when there may be more } · 0 when another one is the owner
  */
 export const resumeScript = defineScript<Resumption>({
@@ -28,16 +28,17 @@ export const resumeScript = defineScript<Resumption>({
   lua: `
     if KEYS[2] and redis.call('GET', KEYS[2]) ~= ARGV[6] then return 0 end
     local held = {}
-    for i = 7, #ARGV do held[ARGV[i]] = true end
+    for i = 8, #ARGV do held[ARGV[i]] = true end
     local most, bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
-    local query = {'XPENDING', KEYS[1], ARGV[1], '-', ARGV[5], most + #ARGV - 6}
+    local query = {'XPENDING', KEYS[1], ARGV[1], '-', ARGV[5], most + #ARGV - 7}
     if not KEYS[2] then query[7] = ARGV[2] end
     local entries, deliveries, gone, full = {}, {}, 0, false
     for _, row in ipairs(redis.call(unpack(query))) do
       full = #entries + gone >= most or bytes <= 0
       if full then break end
       if not held[row[1]] then
-        local count = row[2] == ARGV[2] and row[4] or row[4] + 1
+        local arriving = row[2] == ARGV[2] and row[3] < tonumber(ARGV[7])
+        local count = arriving and row[4] or row[4] + 1
         local entry = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, row[1], 'RETRYCOUNT', string.format('%.0f', count))[1]
         if entry then
           entries[#entries + 1] = entry

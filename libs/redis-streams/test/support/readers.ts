@@ -83,3 +83,12 @@ export async function blockedReaders(servers: readonly RedisServer[], count: num
   };
   await eventually(blocked, { within: 20_000 });
 }
+
+/** Breaks the connections that read for groups at present. */
+export async function killReaders(servers: readonly RedisServer[]): Promise<void> {
+  for (const reader of await readersOf(servers)) {
+    const [port, id = ''] = reader.split('/');
+    const server = servers.find((one) => String(one.port) === port);
+    await server?.ask((client) => client.client('KILL', 'ID', id));
+  }
+}

@@ -48,7 +48,7 @@ export class Demand {
 
   /** Resolves when there is a demand, and at the latest when the signal aborts. */
   when(signal: AbortSignal): Promise<void> {
-    return this.#dispatcher.whenWanted(() => this.exists, signal);
+    return this.#dispatcher.when(() => this.exists, signal);
   }
 
   get #freeBytes(): number {

@@ -175,9 +175,9 @@ export class PartReading {
     if (count > 0) tellOfTrimmed(member, telemetry, reporter, count);
   }
 
-  /** Entries that could start at once. */
+  /** How many entries there is room for that were delivered and never arrived. */
   get free(): number {
-    return this.#options.dispatcher.free;
+    return this.#options.dispatcher.freeToResume;
   }
 
   /** How many bytes they may take. */
@@ -186,7 +186,7 @@ export class PartReading {
   }
 
   whenFree(signal: AbortSignal): Promise<void> {
-    return this.#options.dispatcher.whenFree(signal);
+    return this.#options.dispatcher.when(() => this.free > 0 && this.freeBytes > 0, signal);
   }
 
   /** A read of it, or its preparation, begins. */

@@ -28,8 +28,8 @@ export async function resume(
   const call = backgroundCall({ options }, 'resume');
   const keys = ownership === undefined ? [source.key] : [source.key, ownership.key];
   const most = Math.min(bytes, largestResumptionBytes);
-  const args = [group, name, count, most, last, ownership?.owner ?? '', ...source.knownIds, ...arrived];
-  const resumption = await connection.scripts.run(call, resumeScript, keys, args);
+  const whose = [group, name, count, most, last, ownership?.owner ?? '', options.minIdleMs];
+  const resumption = await connection.scripts.run(call, resumeScript, keys, [...whose, ...source.knownIds, ...arrived]);
   if (resumption.denied) ownership?.denied();
   part.trimmed(resumption.trimmed);
   return resumption;

@@ -7,7 +7,7 @@ const page = 10_000;
 /** The second Redis: nothing disturbs it, and whoever publishes or handles a message says so there. */
 export class Ledger {
   readonly #redis: Redis;
-  readonly #unsaid = new Map<string, string[]>();
+  readonly #unsaid = new Map<string, Line[]>();
   #saying: Promise<void> | undefined;
 
   constructor(url: string) {
@@ -18,13 +18,13 @@ export class Ledger {
   say(wave: string, line: Line): Promise<void> {
     const lines = this.#unsaid.get(wave) ?? [];
     this.#unsaid.set(wave, lines);
-    lines.push(JSON.stringify(line));
+    lines.push(line);
     this.#saying ??= new Promise((resolve, reject) => {
       setImmediate(() => {
         this.#saying = undefined;
         const unsaid = [...this.#unsaid];
         this.#unsaid.clear();
-        Promise.all(unsaid.map(([list, texts]) => this.#redis.rpush(list, ...texts))).then(() => {
+        Promise.all(unsaid.map(([wave, lines]) => this.#write(wave, lines))).then(() => {
           resolve();
         }, reject);
       });
@@ -42,6 +42,13 @@ export class Ledger {
     }
   }
 
+  /** How many messages of a wave were published and not handled yet, about: one that is handled twice counts as two, and one that fails for good never counts. */
+  async behind(wave: string): Promise<number> {
+    const counts = await this.#redis.hmget(countsOf(wave), 'published', 'handled');
+    const [published = 0, handled = 0] = counts.map(Number);
+    return published - handled;
+  }
+
   /** What kind of server it is, and its version. */
   async server(): Promise<string> {
     const about = await this.#redis.info('server');
@@ -50,10 +57,20 @@ export class Ledger {
   }
 
   async forget(wave: string): Promise<void> {
-    await this.#redis.del(wave);
+    await this.#redis.del(wave, countsOf(wave));
   }
 
   close(): void {
     this.#redis.disconnect();
   }
+
+  async #write(wave: string, lines: readonly Line[]): Promise<void> {
+    const counted = (['published', 'handled'] as const).flatMap((what) => {
+      const count = lines.filter((line) => line.what === what).length;
+      return count === 0 ? [] : [this.#redis.hincrby(countsOf(wave), what, count)];
+    });
+    await Promise.all([this.#redis.rpush(wave, ...lines.map((line) => JSON.stringify(line))), ...counted]);
+  }
 }
+
+const countsOf = (wave: string): string => `${wave}:counts`;

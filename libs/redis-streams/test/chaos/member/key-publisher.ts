@@ -1,8 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { StreamProducer } from '../../../src/index.js';
 import type { Ledger } from '../ledger/ledger.js';
-import { keysOf, type shipments } from './shipments-stream.js';
+import type { Pace } from './pace.js';
 import { publishSurely } from './publish-surely.js';
+import { keysOf, type shipments } from './shipments-stream.js';
 
 /** Between two messages of a key. */
 const paceMs = 40;
@@ -19,6 +19,7 @@ export class KeyPublisher {
     private readonly producer: StreamProducer<typeof shipments>,
     private readonly ledger: Ledger,
     private readonly wave: string,
+    private readonly pace: Pace,
   ) {
     this.#ended = Promise.all(keysOf(this.name).map((key) => this.#run(key)));
   }
@@ -32,7 +33,7 @@ export class KeyPublisher {
   async #run(key: string): Promise<void> {
     for (let number = 1; !this.#resting.signal.aborted; number += 1) {
       if (!(await this.#publish(key, number))) return;
-      await sleep(paceMs);
+      await this.pace.pause(paceMs);
     }
   }
 

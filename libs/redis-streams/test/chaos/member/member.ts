@@ -16,6 +16,7 @@ import { CutOffWatch, watchStalls } from './lapse-watch.js';
 import { NoticePublisher } from './notice-publisher.js';
 import { mailingOf, noticesGroup, noticesStream } from './notices.js';
 import { effectsKey, orders, ordersKey, ordersTag } from './orders-stream.js';
+import { Pace } from './pace.js';
 import { Publisher } from './publisher.js';
 import { shipments } from './shipments-stream.js';
 import { trackingOf } from './tracking.js';
@@ -62,10 +63,13 @@ async function publish(wave: string, perSecond: number): Promise<void> {
   const producer = app.get<StreamProducer<typeof orders>>(getStreamToken(orders));
   const keyed = app.get<StreamProducer<typeof shipments>>(getStreamToken(shipments));
   const emitting = new RedisStreamsClient({ streams: app.get(RedisStreams), stream: noticesStream });
+  // A second of it.
+  const pace = new Pace(ledger, wave, perSecond);
   publishers = [
-    new Publisher(name, producer, ledger, wave, perSecond),
-    new KeyPublisher(name, keyed, ledger, wave),
-    new NoticePublisher(name, emitting, ledger, wave),
+    new Publisher(name, producer, ledger, wave, perSecond, pace),
+    new KeyPublisher(name, keyed, ledger, wave, pace),
+    new NoticePublisher(name, emitting, ledger, wave, pace),
+    pace,
   ];
 }
 

@@ -1,8 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { lastValueFrom } from 'rxjs';
 import { StreamRecord, type RedisStreamsClient } from '../../../src/transport/index.js';
 import type { Ledger } from '../ledger/ledger.js';
 import { noticePattern, type Notice } from './notices.js';
+import type { Pace } from './pace.js';
 import { publishSurely } from './publish-surely.js';
 
 /** Between two notices. */
@@ -20,6 +20,7 @@ export class NoticePublisher {
     private readonly client: RedisStreamsClient,
     private readonly ledger: Ledger,
     private readonly wave: string,
+    private readonly pace: Pace,
   ) {
     this.#ended = this.#run();
   }
@@ -33,7 +34,7 @@ export class NoticePublisher {
   async #run(): Promise<void> {
     for (let number = 1; !this.#resting.signal.aborted; number += 1) {
       if (!(await this.#publish(number))) return;
-      await sleep(paceMs);
+      await this.pace.pause(paceMs);
     }
   }
 

@@ -5,6 +5,7 @@ import type { StreamProducer } from '../../../src/index.js';
 import type { Ledger } from '../ledger/ledger.js';
 import { machineNow, type Effect, type Line } from '../ledger/line.js';
 import { effectOf, fateOf, publishOptionsOf, typeOf, type orders } from './orders-stream.js';
+import type { Pace } from './pace.js';
 import { publishSurely } from './publish-surely.js';
 
 const tickMs = 10;
@@ -26,6 +27,7 @@ export class Publisher {
     private readonly ledger: Ledger,
     private readonly wave: string,
     private readonly perSecond: number,
+    private readonly pace: Pace,
   ) {
     this.#ended = this.#run();
   }
@@ -42,7 +44,7 @@ export class Publisher {
     let due = 0;
     while (!this.#resting.signal.aborted) {
       const now = machineNow();
-      due = Math.min(due + ((now - last) * this.perSecond) / 1_000, mostInFlight);
+      due = Math.min(due + ((now - last) * this.perSecond * this.pace.share) / 1_000, mostInFlight);
       last = now;
       for (; due >= 1 && this.#inFlight.size < mostInFlight; due -= 1) this.#begin();
       await sleep(tickMs);

@@ -10,7 +10,7 @@ import { minIdleMs } from './timing.js';
 import { totalsOf, type WaveTotals } from './wave-totals.js';
 
 /** How long everything that is disturbed may take to come to order again, on a busy machine. */
-const patience = { within: 60_000, every: 25 };
+const patience = { within: 120_000, every: 25 };
 
 export interface WaveParts {
   readonly crew: Crew;
