@@ -36,7 +36,14 @@ export function otherServers({ servers }, say, obtain = obtainServer) {
   }));
 }
 
-/** What runs on a Cluster, on three masters with a replica each. The sample API has one server. @returns {Surroundings[]} */
+/**
+ * What runs on a Cluster, on three masters with a replica each. The sample API has one server.
+ *
+ * One suite after the other: with six servers for each of their workers, and under faults six processes more that have leases of a second to renew, two beside each
+ * other only take turns.
+ *
+ * @returns {Surroundings[]}
+ */
 export function sixNodeCluster(_request, say, obtain = obtainRedis) {
   return [
     {
@@ -45,7 +52,7 @@ export function sixNodeCluster(_request, say, obtain = obtainRedis) {
       obtain: () => obtain({ say }),
       title: (server) => `six-node Cluster of ${server.title}, ioredis ${versionOf('ioredis')}`,
       projects: [LIBRARIES],
-      env: { REDSTART_TOPOLOGY: 'cluster', REDSTART_CLUSTER_REPLICAS: '1' },
+      env: { REDSTART_TOPOLOGY: 'cluster', REDSTART_CLUSTER_REPLICAS: '1', NX_PARALLEL: '1' },
     },
   ];
 }

@@ -124,7 +124,7 @@ it('the Cluster has replicas, and only what is on a Cluster is asked for', async
   const { runs, report } = await run((request, say) => sixNodeCluster(request, say, theOnlyOne));
   const { asked, env } = runs[0];
   assert.ok(asked.includes('--projects=libs/*') && !asked.includes('e2e'));
-  assert.deepEqual([env.REDSTART_TOPOLOGY, env.REDSTART_CLUSTER_REPLICAS], ['cluster', '1']);
+  assert.deepEqual([env.REDSTART_TOPOLOGY, env.REDSTART_CLUSTER_REPLICAS, env.NX_PARALLEL], ['cluster', '1', '1']);
   assert.equal(
     report[0],
     `libraries' suites for Clusters on six-node Cluster of Redis 7.0.15, ${current}: 7 passed, 0 failed, 1 skipped`,
