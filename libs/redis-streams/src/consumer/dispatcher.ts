@@ -156,8 +156,7 @@ export class Dispatcher {
     if (this.#closed) return;
     this.#waiting.add(this.held.hold(source, deliveries));
     this.#fill();
-    // Suspects among them have stepped aside.
-    this.#waiters.notify();
+    this.#waiters.notify(); // Suspects among them have stepped aside.
   }
 
   /** Lets nothing of some streams begin, or lets it begin again. */
