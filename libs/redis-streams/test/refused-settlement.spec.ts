@@ -155,9 +155,8 @@ describeOn(standalone, cluster)('a message that Redis does not let be settled', 
 });
 
 describe('a message whose acknowledgement Redis refuses', () => {
-  it('keeps those of its key from beginning until it is taken, and is handled once', async () => {
-    await using server = await RedisServer.start();
-    await using _apps = closingApps();
+  /** 1 and 2 of one key: the first one has been handled, and its acknowledgement is refused. */
+  async function refused(server: RedisServer) {
     const client = server.client();
     await client.call('ACL', 'SETUSER', 'app', 'on', '>pw', '~*', '&*', '+@all', '-xack');
     const url = server.url.replace('redis://', 'redis://app:pw@');
@@ -166,6 +165,13 @@ describe('a message whose acknowledgement Redis refuses', () => {
     await eventually(() => {
       expect(started.warnings.join()).toMatch(/NOPERM.*while acknowledging/);
     }, patience);
+    return { client, started };
+  }
+
+  it('keeps those of its key from beginning until it is taken, and is handled once', async () => {
+    await using server = await RedisServer.start();
+    await using _apps = closingApps();
+    const { client, started } = await refused(server);
     await another(started, 3);
     expect(started.begun).toEqual([1, 3]);
     await client.call('ACL', 'SETUSER', 'app', '+xack');
@@ -178,14 +184,7 @@ describe('a message whose acknowledgement Redis refuses', () => {
   it('is let go by who closes', async () => {
     await using server = await RedisServer.start();
     await using _apps = closingApps();
-    const client = server.client();
-    await client.call('ACL', 'SETUSER', 'app', 'on', '>pw', '~*', '&*', '+@all', '-xack');
-    const url = server.url.replace('redis://', 'redis://app:pw@');
-    const started = await start({ url }, () => undefined);
-    await publish(started.app, 'a', 1, 2);
-    await eventually(() => {
-      expect(started.warnings.join()).toMatch(/NOPERM.*while acknowledging/);
-    }, patience);
+    const { started } = await refused(server);
     await closeApp(started.app);
     expect(started.begun).toEqual([1]);
   }, 90_000);
