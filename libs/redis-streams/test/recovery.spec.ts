@@ -113,7 +113,7 @@ describeOn(standalone, cluster)('recovery of entries', (redis) => {
     });
     // Once, whatever else a machine that stands still gives cause to tell.
     expect(warnings.filter((text) => text.includes('trimmed'))).toEqual([
-      '2 entries of "orders" were trimmed or deleted before the group "billing" had handled them.',
+      '2 entries of "orders" were trimmed or deleted before the group "billing" had handled them: nobody will but a handler that has them in hand.',
     ]);
   });
 

@@ -230,25 +230,6 @@ describeOn(standalone, cluster)('retry', (redis) => {
     expect(told).toHaveLength(1);
     expect(await redis.client().xlen(billingDeadLetters)).toBe(1);
   });
-
-  it('keeps a message whose entry was trimmed while it failed', async () => {
-    const client = redis.client();
-    const runs: unknown[] = [];
-    const consumer = consumerClass(
-      async (order, { id, attempt }) => {
-        runs.push(order, attempt);
-        if (attempt > 1) return;
-        await client.xdel(ordersKey, id);
-        throw new Error('not yet');
-      },
-      { retry: { backoff: 1 } },
-    );
-    const producer = await start([consumer]);
-    await producer.publish('order.created', { id: 1 });
-    await eventually(() => {
-      expect(runs).toEqual([{ id: 1 }, 1, { id: 1 }, 2]);
-    });
-  });
 });
 
 describe('a retry whose reply is lost', () => {

@@ -96,7 +96,7 @@ export class Dispatcher {
     });
     this.held = new HeldEntries(member, telemetry, () => {
       this.#giveBackStranded();
-      watch.tellOfSlow(this.#runningEntries());
+      watch.tellOfSlow(this.held.running);
       watch.tellOfSetAside(this.#waiting.aside);
     });
     this.#settlement = new Settlement(
@@ -183,7 +183,7 @@ export class Dispatcher {
 
   /** Some streams are another's by now: what waits is dropped, and the signals of what runs abort. */
   abandon(sources: readonly Source[]): void {
-    for (const entry of this.#takeWaiting(({ source }) => sources.includes(source))) this.#letGo(entry);
+    this.#dropWaiting(({ source }) => sources.includes(source));
     for (const entry of sources.flatMap(({ held }) => [...held.values()])) {
       if (entry.ended) continue;
       entry.lose(new Error('The partition belongs to this consumer no more.'));
@@ -193,22 +193,16 @@ export class Dispatcher {
   /** @returns the entries whose handlers are still running */
   async close(deadlineMs: number): Promise<HeldEntry[]> {
     this.#closed = true;
-    for (const entry of this.#takeWaiting(() => true)) this.held.release(entry);
+    this.#dropWaiting(() => true);
     await this.#waiters.within(deadlineMs, () => this.held.size === 0 && this.#listener?.idle !== false);
     this.#interrupt(new Error('The application is shutting down.'), () => true);
     if (this.#slots.taken > 0) await this.#waiters.within(graceMs, () => this.held.size === 0);
     this.#abandoned.abort();
-    this.held.stop();
-    const unfinished = this.#runningEntries();
-    for (const entry of [...this.held]) {
-      entry.ended = true;
-      this.held.release(entry);
-    }
-    return unfinished;
+    return this.held.abandon();
   }
 
   #interrupt(reason: Error, condition: (entry: HeldEntry) => boolean): void {
-    for (const entry of this.#runningEntries().filter(condition)) entry.interrupt(reason);
+    for (const entry of this.held.running.filter(condition)) entry.interrupt(reason);
     this.#slots.abortBatches(reason, condition);
   }
 
@@ -218,6 +212,14 @@ export class Dispatcher {
     for (const batch of ready) this.#ready.splice(this.#ready.indexOf(batch), 1);
     const batched = [...ready.flatMap(({ items }) => items), ...this.#collector.take(condition)];
     return [...this.#waiting.take(condition), ...batched.map(({ entry }) => entry)];
+  }
+
+  /** It stays pending, and comes to others. What was trimmed is pending no more, and has to be sent again. */
+  #dropWaiting(condition: (entry: HeldEntry) => boolean): void {
+    for (const entry of this.#takeWaiting(condition)) {
+      if (entry.trimmed) this.#end(entry, interrupted);
+      else this.#letGo(entry);
+    }
   }
 
   async #giveBack(entries: readonly HeldEntry[]): Promise<void> {
@@ -236,10 +238,6 @@ export class Dispatcher {
     if (stranded.length === 0) return;
     this.#ahead.suspend();
     void this.#giveBack(stranded);
-  }
-
-  #runningEntries(): HeldEntry[] {
-    return [...this.held].filter(({ running }) => running);
   }
 
   readonly #fill = (): void => {

@@ -18,8 +18,8 @@ interface Heartbeat {
  * Keeps the entries of one consumer its own for as long as they are held: one timer for all of them, and one owner-checked script per stream and beat.
  *
  * An entry is *held* from `hold` to `release`. While it is held it is renewed every third of minIdle, so nobody takes it over however long its handler
- * takes. It is *lost* when Redis says that it is not ours (it was taken over while this process stood still, acknowledged by another one, or its stream was
- * deleted), or when no renewal has succeeded for minIdle, since then it may be taken at any moment. A lost entry is renewed no more, and its signal aborts.
+ * takes. It is *lost* when Redis says that it is not ours (it was taken over while this process stood still, or acknowledged by another one), or when no renewal has succeeded for minIdle, since then it may be taken at any moment. A lost entry is renewed no more, and its signal aborts.
+ * One that is *trimmed* meanwhile stays ours, without any renewal: nobody else can take what is there no more.
  *
  * Of a partition nobody takes it while the lease lasts, however long it was not renewed: it stays held, or the next one of its key would begin before it.
  */
@@ -74,10 +74,21 @@ export class HeldEntries implements RenewalGroup<Heartbeat> {
     for (const source of this.#sources) yield* source.held.values();
   }
 
-  /** Ends the renewing. */
-  stop(): void {
+  /** Those with a handler. */
+  get running(): HeldEntry[] {
+    return [...this].filter(({ running }) => running);
+  }
+
+  /** Ends the renewing, and lets go of all. @returns those with a handler */
+  abandon(): HeldEntry[] {
     this.#heartbeat?.stop();
     this.#heartbeat = undefined;
+    const { running } = this;
+    for (const entry of [...this]) {
+      entry.ended = true;
+      this.release(entry);
+    }
+    return running;
   }
 
   async renew(): Promise<void> {
@@ -91,7 +102,7 @@ export class HeldEntries implements RenewalGroup<Heartbeat> {
     await Promise.all([
       this.#renewEntries(
         source,
-        entries.filter(({ lost }) => !lost),
+        entries.filter(({ lost, trimmed }) => !lost && !trimmed),
       ),
       this.#renewNotes(entries),
     ]);
@@ -105,11 +116,11 @@ export class HeldEntries implements RenewalGroup<Heartbeat> {
       const askedAt = connection.clock.now();
       try {
         const ids = some.map(({ id }) => id);
-        const lost = new Set(
-          await connection.scripts.run(call, renewScript, [source.key], [consumer.group, name, ...ids]),
-        );
+        const found = await connection.scripts.run(call, renewScript, [source.key], [consumer.group, name, ...ids]);
+        const lost = new Set(found.lost);
+        const gone = new Set(found.gone);
         for (const entry of some) {
-          if (lost.has(entry.id)) this.#lose(entry);
+          if (lost.has(entry.id) || (gone.has(entry.id) && !entry.foundGone())) this.#lose(entry);
           else entry.renewedAt = askedAt;
         }
       } catch (error) {

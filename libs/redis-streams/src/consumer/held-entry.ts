@@ -33,6 +33,8 @@ export class HeldEntry {
   running = false;
   /** Not owned any more: it must be neither retried nor dead-lettered from here. */
   lost = false;
+  /** Its entry has been trimmed or deleted while it was ours: whatever becomes of the message depends on this consumer, and nobody can take it any more. */
+  trimmed = false;
   /** What it is counted as when it has been acknowledged. */
   outcome: 'handled' | 'unhandled' | 'duplicate' | undefined;
   /** The application stops before its handler has ended: what the handler fails with says nothing of the message. */
@@ -80,6 +82,16 @@ export class HeldEntry {
     this.#abort ??= new AbortController();
     if (this.#reason !== undefined) this.#abort.abort(this.#reason);
     return this.#abort.signal;
+  }
+
+  /**
+   * Redis says that its entry is neither pending nor in the stream. Within minIdle of its last renewal nobody can have taken it over, and let it be trimmed when it was handled: so it was trimmed while it was ours.
+   * @returns whether it is ours all the same
+   */
+  foundGone(): boolean {
+    const { connection, options } = this.source.member;
+    if (connection.clock.now() - this.renewedAt < options.minIdleMs) this.trimmed = true;
+    return this.trimmed;
   }
 
   /** For another run: the signal of the last one may have aborted. */

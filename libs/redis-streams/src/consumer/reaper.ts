@@ -89,8 +89,9 @@ export class Reaper {
     claimed.forEach(({ entries, trimmed: gone, problem }, at) => {
       if (problem !== undefined) reporter.error(sweeping, new Error(problem));
       taken += entries.length;
-      trimmed += gone.length;
       const source = this.sources[at];
+      // What is in hand here is not lost: its handler goes on, and decides on it.
+      trimmed += gone.filter((id) => source?.held.has(id) !== true).length;
       if (source !== undefined) dispatcher.accept(source, entries);
     });
     telemetry.reclaimed(taken);

@@ -3,6 +3,7 @@ import { Inbox } from '../effects/inbox.js';
 import { carriedFields } from '../message/carried-fields.js';
 import type { RawEntry } from '../message/envelope.js';
 import { deadLetterScript } from '../scripts/dead-letter.js';
+import type { NotOurs } from '../scripts/lua-standing.js';
 import { releaseScript } from '../scripts/release.js';
 import { retryScript } from '../scripts/retry.js';
 import { Acknowledger, type KeepsItsKey } from './acknowledger.js';
@@ -25,6 +26,7 @@ const givenBackTogether = 200;
  * Tells Redis what became of entries, and goes on telling until it has answered.
  *
  * Only what its consumer still owns is scheduled again, dead-lettered or given back: each is one owner-checked script, so to repeat it after an unknown outcome changes nothing.
+ * An entry that was trimmed while it was held is in nobody's hands but ours: its message is scheduled again or dead-lettered all the same, and instead of being given back it comes again by the retry stream, at once.
  *
  * What Redis *refuses* it is not asked for again, and the entry stays pending. Only where there is an order to keep it is: an entry that were let go unsettled would come again behind those of its key that have begun meanwhile. So it
  * goes on being the first of its key, until Redis takes it after all, or it is lost, or on its way to another consumer with all that stands behind it.
@@ -82,18 +84,19 @@ export class Settlement {
         else this.#repeat(entry, () => this.#end(entry));
         return;
       case 'retry':
-        this.#repeat(entry, () => this.#retry(entry, verdict.delayMs, 1));
+        this.#repeat(entry, (first) => this.#retry(entry, verdict.delayMs, 1, first));
         return;
       case 'later':
-        this.#repeat(entry, () => this.#retry(entry, verdict.delayMs, 0));
+        this.#repeat(entry, (first) => this.#retry(entry, verdict.delayMs, 0, first));
         return;
       case 'dead':
-        this.#repeat(entry, () => this.#deadLetter(entry, verdict.cause));
+        this.#repeat(entry, (first) => this.#deadLetter(entry, verdict.cause, first));
         return;
       case 'interrupted':
         this.#repeat(entry, async () => {
           await this.#free(entry);
-          await this.#release([entry]);
+          const trimmed = await this.#release([entry]);
+          if (trimmed.has(entry)) await this.#retry(entry, 0, 0, false);
         });
     }
   }
@@ -109,27 +112,29 @@ export class Settlement {
   /** Never rejects: what can't be given back stays pending, and is free after minIdle. */
   async giveBack(entries: readonly HeldEntry[]): Promise<void> {
     for (const some of chunks(entries)) {
-      await this.#release(some).catch((error: unknown) => {
+      const trimmed = await this.#release(some).catch((error: unknown) => {
         this.#reporter.error('giving entries back', error);
       });
-      for (const entry of some) this.#settled(entry);
+      for (const entry of some) {
+        if (trimmed?.has(entry)) this.#repeat(entry, () => this.#retry(entry, 0, 0, false));
+        else this.#settled(entry);
+      }
     }
   }
 
-  async #release(entries: readonly HeldEntry[]): Promise<void> {
+  /** @returns those that can't be given back, since they were trimmed while they were ours */
+  async #release(entries: readonly HeldEntry[]): Promise<ReadonlySet<HeldEntry>> {
     const { connection, consumer, name, options } = this.#member;
     const call = backgroundCall(this.#member, 'release');
+    const trimmed = new Set<HeldEntry>();
     for (const source of new Set(entries.map((entry) => entry.source))) {
-      const rows = entries
-        .filter((entry) => entry.source === source)
-        .flatMap(({ id, countBefore }) => [id, countBefore]);
-      await connection.scripts.run(
-        call,
-        releaseScript,
-        [source.key],
-        [consumer.group, name, options.minIdleMs, ...rows],
-      );
+      const some = entries.filter((entry) => entry.source === source);
+      const rows = some.flatMap(({ id, countBefore }) => [id, countBefore]);
+      const args = [consumer.group, name, options.minIdleMs, ...rows];
+      const gone = await connection.scripts.run(call, releaseScript, [source.key], args);
+      for (const entry of some) if (gone.includes(entry.id) && entry.foundGone()) trimmed.add(entry);
     }
+    return trimmed;
   }
 
   /** With the note that the message was handled. */
@@ -144,39 +149,46 @@ export class Settlement {
     if (note !== undefined) await this.#inbox.free(note);
   }
 
-  /** @param failed 1 when it counts as a failed attempt, otherwise 0 */
-  async #retry(entry: HeldEntry, delayMs: number, failed: 0 | 1): Promise<void> {
+  /**
+   * @param failed 1 when it counts as a failed attempt, otherwise 0
+   * @param first whether it has not been tried before
+   */
+  async #retry(entry: HeldEntry, delayMs: number, failed: 0 | 1, first: boolean): Promise<void> {
     await this.#free(entry);
     const { connection, consumer, delays, name } = this.#member;
     const { source, originId, failures, fields } = entry;
     const queue = delays.queue(source.keys.retry(consumer.group));
     const { due, delayed } = queue.keys;
-    await connection.scripts.run(
-      backgroundCall(this.#member, 'retry'),
-      retryScript,
-      [source.key, due, delayed],
-      [
-        ...[consumer.group, name, entry.id, delayMs, originId, source.retries ? 1 : 0],
-        ...['o', originId, 'a', failures + failed],
-        ...carriedFields(fields),
-      ],
+    await this.#whoever(entry, first, (trimmed) =>
+      connection.scripts.run(
+        backgroundCall(this.#member, 'retry'),
+        retryScript,
+        [source.key, due, delayed],
+        [
+          ...[consumer.group, name, entry.id, delayMs, originId, source.retries ? 1 : 0, trimmed],
+          ...['o', originId, 'a', failures + failed],
+          ...carriedFields(fields),
+        ],
+      ),
     );
     queue.expect(delayMs);
     if (failed === 1) this.#telemetry.retried(entry);
   }
 
-  async #deadLetter(entry: HeldEntry, cause: DeadLetterCause): Promise<void> {
+  async #deadLetter(entry: HeldEntry, cause: DeadLetterCause, first: boolean): Promise<void> {
     await this.#free(entry);
     const { connection, consumer, name, options } = this.#member;
     const { source } = entry;
     const fields = deadLetterFields(this.#member, entry, cause);
-    const letter = await connection.scripts.run(
-      backgroundCall(this.#member, 'deadLetter'),
-      deadLetterScript,
-      [source.key, source.keys.deadLetters(consumer.group)],
-      [consumer.group, name, entry.id, options.deadLettersMaxLen, source.retries ? 1 : 0, ...fields],
+    const letter = await this.#whoever(entry, first, (trimmed) =>
+      connection.scripts.run(
+        backgroundCall(this.#member, 'deadLetter'),
+        deadLetterScript,
+        [source.key, source.keys.deadLetters(consumer.group)],
+        [consumer.group, name, entry.id, options.deadLettersMaxLen, source.retries ? 1 : 0, trimmed, ...fields],
+      ),
     );
-    if (letter === undefined) return;
+    if (typeof letter === 'string') return;
     if (letter.dropped > 0) this.#tellOfDropped(letter.dropped);
     this.#telemetry.deadLettered(entry, cause.reason);
     this.#buried?.(
@@ -194,12 +206,26 @@ export class Settlement {
     );
   }
 
+  /**
+   * Runs a script that settles an entry which is ours, once more when it was trimmed meanwhile.
+   *
+   * Only of the first attempt is it known that it was not we who settled the entry, by a call whose reply was lost, before retention had it trimmed.
+   */
+  async #whoever<T>(
+    entry: HeldEntry,
+    first: boolean,
+    run: (trimmed: 0 | 1) => Promise<T | NotOurs>,
+  ): Promise<T | NotOurs> {
+    const outcome = await run(entry.trimmed ? 1 : 0);
+    return outcome === 'gone' && first && entry.foundGone() ? run(1) : outcome;
+  }
+
   /** Repeats what settles an entry through an outage. Given up, the entry stays pending, and is delivered again after minIdle. */
-  #repeat(entry: HeldEntry, attempt: () => Promise<void>): void {
+  #repeat(entry: HeldEntry, attempt: (first: boolean) => Promise<void>): void {
     const repeat = async () => {
       for (let failures = 1; !entry.lost || entry.outcome === 'handled'; failures += 1) {
         try {
-          await attempt();
+          await attempt(failures === 1);
           return;
         } catch (error) {
           // An answer, or a fault of ours: no repetition changes it, but somebody might.

@@ -31,14 +31,18 @@ export async function commit(entry: HeldEntry, note: InboxNote, effects: Effects
   const commands = record(connection.client.pipeline(), effects);
   const keys = [source.key, note.key, ...commands.flatMap(keysOf)];
   if (connection.cluster) checkSlots(keys);
-  const args = [
-    ...[consumer.group, name, entry.id, note.token, note.ttlMs, source.retries ? 1 : 0],
-    ...commands.flatMap((command) => [command.args.length + 1, command.name, ...command.args]),
-  ];
+  const parts = commands.flatMap((command) => [command.args.length + 1, command.name, ...command.args]);
+  const call = backgroundCall(member, 'commit');
+  const run = () => {
+    const of = [consumer.group, name, entry.id, note.token, note.ttlMs, source.retries ? 1 : 0, entry.trimmed ? 1 : 0];
+    return connection.scripts.run(call, commitScript, keys, [...of, ...parts]);
+  };
   for (let attempts = 1; ; attempts += 1) {
     try {
-      const outcome = await connection.scripts.run(backgroundCall(member, 'commit'), commitScript, keys, args);
-      if (outcome === 'lost') throw new EntryLostError(entry.id);
+      const outcome = await run();
+      // Trimmed while it was ours. What an earlier call has done is in the inbox, so it may be repeated.
+      if (outcome === 'gone' && !entry.trimmed && entry.foundGone()) continue;
+      if (outcome !== 'committed') throw new EntryLostError(entry.id);
       entry.committed = true;
       return;
     } catch (error) {

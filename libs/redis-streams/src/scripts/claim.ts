@@ -14,7 +14,7 @@ export interface ClaimedEntries {
   /** Where to go on; `0-0` when the whole list has been seen. */
   readonly cursor: string;
   readonly entries: readonly Delivery[];
-  /** Ids that were pending, but whose entries have been trimmed or deleted: nobody will ever handle them. They are pending no more. */
+  /** Ids that were pending, under whichever consumer and however recently it renewed them, but whose entries have been trimmed or deleted: nobody but who has them in hand will ever handle them. They are pending no more. */
   readonly trimmed: readonly string[];
   /** Why the stream could not be looked through; `undefined` where it could, and where there is nothing to look through. */
   readonly problem: string | undefined;

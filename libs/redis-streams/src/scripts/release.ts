@@ -1,25 +1,30 @@
 import { defineScript } from '@redstart/redis-core';
+import { standingInLua } from './lua-standing.js';
 
 /**
  * Gives entries back that their consumer has not begun: they are free for others at once, and this delivery does not count, since nothing came of it. Nor does a trial that it has noted. The counts are given whole, so a repetition changes nothing.
  *
  * KEYS  stream
  * ARGV  group, consumer, minIdleMs, for each entry { id, its count as it was before }, ...
- * Returns  how many it still owned (nothing was changed about the others)
+ * Returns  the ids that are gone (nothing was changed about them, and about those that it owns no more)
  */
-export const releaseScript = defineScript<number>({
+export const releaseScript = defineScript<readonly string[]>({
   name: 'streams:release',
   keys: 1,
   flags: ['allow-oom'],
   lua: `
-    local released = 0
+    ${standingInLua}
+
+    local gone = {}
     for i = 4, #ARGV, 2 do
-      if redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2])[1] then
+      local found = standing(KEYS[1], ARGV[1], ARGV[2], ARGV[i])
+      if found == 'ours' then
         redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'IDLE', ARGV[3], 'RETRYCOUNT', ARGV[i + 1], 'JUSTID')
-        released = released + 1
+      elseif found == 'gone' then
+        gone[#gone + 1] = ARGV[i]
       end
     end
-    return released
+    return gone
   `,
-  parse: Number,
+  parse: (reply) => (Array.isArray(reply) ? reply.map(String) : []),
 });

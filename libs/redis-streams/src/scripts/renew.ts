@@ -1,26 +1,46 @@
 import { defineScript } from '@redstart/redis-core';
+import { standingInLua } from './lua-standing.js';
+
+/** Those that could not be renewed. */
+export interface NotRenewed {
+  /** Another consumer's, or settled. */
+  readonly lost: readonly string[];
+  /** Neither pending nor in the stream. */
+  readonly gone: readonly string[];
+}
 
 /**
  * Renews the entries that a consumer still owns. A plain XCLAIM would steal back what another one has taken over meanwhile, so each is checked first.
  *
  * KEYS  stream
  * ARGV  group, consumer, id, ...
- * Returns  the ids that it owns no more (nothing was changed about them)
+ * Returns  { ids that are another's or settled, ids that are gone } (nothing was changed about them)
  */
-export const renewScript = defineScript<string[]>({
+export const renewScript = defineScript<NotRenewed>({
   name: 'streams:renew',
   keys: 1,
   flags: ['allow-oom'],
   lua: `
-    local lost = {}
+    ${standingInLua}
+
+    local lost, gone = {}, {}
     for i = 3, #ARGV do
-      if redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2])[1] then
+      local found = standing(KEYS[1], ARGV[1], ARGV[2], ARGV[i])
+      if found == 'ours' then
         redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'IDLE', 0, 'JUSTID')
       else
-        lost[#lost + 1] = ARGV[i]
+        local list = found == 'gone' and gone or lost
+        list[#list + 1] = ARGV[i]
       end
     end
-    return lost
+    return {lost, gone}
   `,
-  parse: (reply) => (Array.isArray(reply) ? reply.map(String) : []),
+  parse: (reply) => {
+    const [lost, gone] = Array.isArray(reply) ? (reply as unknown[]) : [];
+    return { lost: ids(lost), gone: ids(gone) };
+  },
 });
+
+function ids(list: unknown): string[] {
+  return Array.isArray(list) ? list.map(String) : [];
+}
