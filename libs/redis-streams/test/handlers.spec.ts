@@ -116,6 +116,32 @@ describeOn(standalone, cluster)('handlers', (redis) => {
     ]);
   });
 
+  it('lets a batch handler take its messages out one by one', async () => {
+    const batches: number[][] = [];
+    @StreamConsumer(orders, { group: 'billing', concurrency: 1 })
+    class Billing {
+      @StreamBatchHandler(orders.event('order.created'), { size: 3, maxWait: '60s', retry: { backoff: 1 } })
+      created(messages: StreamMessage<OrderCreated>[]): BatchResult {
+        batches.push(messages.map(({ payload }) => payload.id));
+        const failed = batches.length === 1 ? messages.splice(1, 1) : [];
+        messages.length = 0;
+        return { failed: failed.map((message) => ({ message, error: new RangeError('refused') })) };
+      }
+    }
+    const producer = await start(Billing);
+    const publish = (ids: number[]) =>
+      producer.publishBatch(ids.map((id) => ({ type: 'order.created' as const, payload: { id } })));
+    await publish([1, 2, 3]);
+    await eventually(() => batches.length === 1);
+    // The one that failed comes again, with others.
+    await publish([4, 5]);
+    await eventually(() => batches.length === 2);
+    expect(batches.map((batch) => batch.toSorted((x, y) => x - y))).toEqual([
+      [1, 2, 3],
+      [2, 4, 5],
+    ]);
+  });
+
   it.each([
     ['no list', () => 'all'],
     ['with nothing in it', () => [null]],

@@ -112,7 +112,7 @@ export class MessageHandling {
       );
     };
     handler
-      .invoke(messages, ctx)
+      .invoke([...messages], ctx)
       .then((result) => failuresOf(result, messages, handler.name))
       .then(succeeded, failed);
   }

@@ -16,7 +16,8 @@ type BatchOutcome = BatchResult | undefined | Nothing;
 
 type BatchHandlerDecorator<Payload> = <
   Method extends (
-    messages: readonly StreamMessage<Payload>[],
+    // Its own, whether it says so or not: it may take them out one by one.
+    messages: StreamMessage<Payload>[],
     ctx: BatchContext,
   ) => BatchOutcome | Promise<BatchOutcome>,
 >(

@@ -111,6 +111,10 @@ export class Batches {
   failures(messages: readonly StreamMessage<OrderCreated>[], ctx: BatchContext): BatchResult {
     return { failed: messages.map((message) => ({ message, error: ctx })) };
   }
+  @StreamBatchHandler(orders.event('order.created'), { size: 10 })
+  mutable(messages: StreamMessage<OrderCreated>[]): void {
+    messages.length = 0;
+  }
   // @ts-expect-error one message at a time is no batch
   @StreamBatchHandler(orders.event('order.created'), { size: 10 })
   single(order: OrderCreated): number {
