@@ -8,8 +8,13 @@ import {
   type RedisConnection,
 } from '@redstart/redis-core';
 import { cluster, describeOn, eventually, standalone } from '@redstart/redis-testing';
+import { commitScript } from '../src/scripts/commit.js';
 import {
+  defineStream,
+  EntryLostError,
+  event,
   getStreamToken,
+  RedisStreams,
   StreamConsumer,
   StreamHandler,
   type StreamConsumerOptions,
@@ -18,7 +23,7 @@ import {
   type StreamProducer,
 } from '../src/index.js';
 import { orders, type OrderCreated } from './support/orders.js';
-import { billingDeadLetters, entries, ordersKey, pending, settled } from './support/read-redis.js';
+import { age, billingDeadLetters, entries, ordersKey, pending, settled } from './support/read-redis.js';
 import { closeApp, closeApps, startApp, type AppOptions } from './support/start-app.js';
 
 afterEach(closeApps);
@@ -266,25 +271,134 @@ describeOn(standalone, cluster)('an entry that is trimmed while it is in hand', 
     expect(await client.xlen(retryKey)).toBe(0);
   });
 
+  it('is not ours when the answer that brought it came so late that another one may have handled it', async () => {
+    const client = redis.client();
+    const id = (await client.xadd(ordersKey, '*', 't', 'order.created', 'd', '{"id":1}')) ?? '';
+    await client.xgroup('CREATE', ordersKey, 'billing', '0');
+    await client.xreadgroup('GROUP', 'billing', 'vanished', 'STREAMS', ordersKey, '>');
+    await age(client, 30_000);
+    let outcome: unknown;
+    const app = await start(
+      async (_order, { commit }) => {
+        outcome = await commit((multi) => multi.incr('count{orders}')).catch((error: unknown) => error);
+        throw new Error('too late');
+      },
+      { backoff: 1 },
+      { options: { minIdle: '1s', claimInterval: 500 } },
+    );
+    const connection = app.get<RedisConnection>(getRedisConnectionToken());
+    const send = connection.call.bind(connection);
+    jest.spyOn(connection, 'call').mockImplementation(async (call, ...rest) => {
+      const reply = await send(call, ...rest);
+      if (call.operation !== 'streams.claim' || !(await isPending(id))) return reply;
+      const since = systemClock.now();
+      await eventually(() => systemClock.now() - since > 1_000, patience);
+      await client.call('xclaim', ordersKey, 'billing', 'other', 0, id);
+      await client.xack(ordersKey, 'billing', id);
+      await client.xdel(ordersKey, id);
+      return reply;
+    });
+    await eventually(() => outcome !== undefined, patience);
+    await closeApp(app);
+    expect(outcome).toBeInstanceOf(EntryLostError);
+    expect(await client.exists('count{orders}', `${retryKey}:due`, `${retryKey}:delayed`)).toBe(0);
+    expect(await client.xlen(retryKey)).toBe(0);
+  });
+
+  it('is not ours when another one owns its partition by now, and may have handled it', async () => {
+    const shipments = defineStream('shipments', { events: { moved: event<number>() }, partitions: 1 });
+    const key = 'shop:stream:{shipments/0}';
+    const begin = (handle: (ctx: StreamContext) => unknown) => {
+      @StreamConsumer(shipments, { group: 'billing' })
+      class Billing {
+        @StreamHandler(shipments.event('moved'))
+        moved(_by: number, ctx: StreamContext): unknown {
+          return handle(ctx);
+        }
+      }
+      const options = { minIdle: '2s', block: 100, drainTimeout: 0 } as const;
+      return startApp({ connection: redis.connection, streams: [shipments], consumers: [Billing], options });
+    };
+    let go: (() => void) | undefined;
+    let outcome: unknown;
+    const slow = await begin(async ({ commit, hashTag }) => {
+      await new Promise<void>((resolve) => (go = resolve));
+      outcome = await commit((multi) => multi.incr(`count${hashTag}`)).catch((error: unknown) => error);
+    });
+    await slow.get<StreamProducer<typeof shipments>>(getStreamToken(shipments)).publish('moved', 1, { key: 'a' });
+    await eventually(() => go !== undefined, patience);
+    const connection = slow.get<RedisConnection>(getRedisConnectionToken());
+    const send = connection.call.bind(connection);
+    jest.spyOn(connection, 'call').mockImplementation((call, ...rest) => {
+      if (call.operation !== 'streams.partitions') return send(call, ...rest);
+      return Promise.reject(new RedisUnavailableError('no answer', 'unknown'));
+    });
+    let handled = false;
+    await begin(() => (handled = true));
+    const client = redis.client();
+    await eventually(async () => handled && (await pending(client, 'billing', key)).length === 0, patience);
+    await client.xtrim(key, 'MAXLEN', 0);
+    go?.();
+    await eventually(() => outcome !== undefined, patience);
+    expect(outcome).toBeInstanceOf(EntryLostError);
+    expect(await client.exists('count{shipments/0}')).toBe(0);
+  });
+
+  it('is committed once, also where its consumer is wrong about it', async () => {
+    const app = await start(() => undefined, {}, { options: { consumers: false } });
+    const { scripts } = app.get(RedisStreams).connection;
+    const client = redis.client();
+    const call = { library: 'redis-streams', operation: 'test', budgetMs: 10_000 };
+    await client.xgroup('CREATE', ordersKey, 'billing', '0', 'MKSTREAM');
+    const commit = (token: string, trimmed: 0 | 1) =>
+      scripts.run(
+        call,
+        commitScript,
+        [ordersKey, 'inbox{orders}', 'count{orders}'],
+        ['billing', 'own', '1-1', token, 60_000, 0, trimmed, 2, 'incr', 'count{orders}'],
+      );
+    expect(await commit('one', 0)).toBe('gone');
+    expect(await commit('one', 1)).toBe('committed');
+    expect(await commit('one', 1)).toBe('committed');
+    expect(await commit('two', 1)).toBe('theirs');
+    expect(await client.get('count{orders}')).toBe('1');
+  });
+
   it('is not retried twice when it was scheduled by a call whose reply was lost, and trimmed since it was done', async () => {
     const client = redis.client();
     const attempts: number[] = [];
     let lost: string | undefined;
-    const app = await start((_order, { attempt }) => {
-      attempts.push(attempt);
-      if (attempt === 1) throw new Error('not yet');
-    });
+    let renewals = 0;
+    let trim: () => void = () => undefined;
+    const trimmed = new Promise<void>((resolve) => (trim = resolve));
+    const app = await start(
+      (_order, { attempt }) => {
+        attempts.push(attempt);
+        if (attempt === 1) throw new Error('not yet');
+      },
+      { backoff: 1 },
+      { options: { minIdle: '1s' } },
+    );
     const connection = app.get<RedisConnection>(getRedisConnectionToken());
     const send = connection.call.bind(connection);
     let calls = 0;
     jest.spyOn(connection, 'call').mockImplementation(async (call, ...rest) => {
-      const reply = await send(call, ...rest);
-      if (call.operation !== 'streams.retry') return reply;
+      // A renewal finds the entry as it was before, or gone.
+      if (call.operation === 'streams.renew') {
+        if (calls > 0) await trimmed;
+        renewals += 1;
+        return send(call, ...rest);
+      }
+      if (call.operation !== 'streams.retry') return send(call, ...rest);
       calls += 1;
+      const reply = await send(call, ...rest);
       if (calls > 1) return reply;
+      await client.xtrim(ordersKey, 'MAXLEN', 0);
+      trim();
       // What has been scheduled has long come again when the call is repeated.
       await eventually(() => attempts.length === 2, patience);
-      await client.xtrim(ordersKey, 'MAXLEN', 0);
+      const before = renewals;
+      await eventually(() => renewals > before + 1, patience);
       lost = 'lost';
       throw new RedisUnavailableError('no answer', 'unknown');
     });

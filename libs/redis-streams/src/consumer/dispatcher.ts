@@ -151,10 +151,10 @@ export class Dispatcher {
     return this.#waiters.when(condition, signal);
   }
 
-  /** Takes entries that Redis has given to this consumer. One that is held already is left alone. */
-  accept(source: Source, deliveries: readonly Delivery[]): void {
+  /** Takes entries that Redis has given to this consumer. One that is held already is left alone. @param askedAt by the local clock, when they were asked for */
+  accept(source: Source, deliveries: readonly Delivery[], askedAt: number): void {
     if (this.#closed) return;
-    this.#waiting.add(this.held.hold(source, deliveries));
+    this.#waiting.add(this.held.hold(source, deliveries, askedAt));
     this.#fill();
     this.#waiters.notify(); // Suspects among them have stepped aside.
   }

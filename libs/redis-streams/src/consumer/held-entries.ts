@@ -43,8 +43,11 @@ export class HeldEntries implements RenewalGroup<Heartbeat> {
     this.#telemetry = telemetry;
   }
 
-  /** @returns those that were not held already */
-  hold(source: Source, deliveries: readonly Delivery[]): HeldEntry[] {
+  /**
+   * @param askedAt by the local clock, when they were asked for
+   * @returns those that were not held already
+   */
+  hold(source: Source, deliveries: readonly Delivery[], askedAt: number): HeldEntry[] {
     const { connection, consumer, options } = this.#member;
     const now = connection.clock.now();
     this.#heartbeat ??= connection.leases.track(this, { key: consumer.stream.name }, options.renewEveryMs);
@@ -52,7 +55,7 @@ export class HeldEntries implements RenewalGroup<Heartbeat> {
     const entries: HeldEntry[] = [];
     for (const delivery of deliveries) {
       if (source.held.has(delivery.id)) continue;
-      const entry = new HeldEntry(source, delivery, now);
+      const entry = new HeldEntry(source, delivery, now, askedAt + options.minIdleMs);
       source.held.set(entry.id, entry);
       this.size += 1;
       this.bytes += entry.bytes;
@@ -109,7 +112,7 @@ export class HeldEntries implements RenewalGroup<Heartbeat> {
   }
 
   async #renewEntries(source: Source, entries: readonly HeldEntry[]): Promise<void> {
-    const { connection, consumer, name } = this.#member;
+    const { connection, consumer, name, options } = this.#member;
     const call = backgroundCall(this.#member, 'renew');
     for (let from = 0; from < entries.length; from += renewedTogether) {
       const some = entries.slice(from, from + renewedTogether);
@@ -120,8 +123,10 @@ export class HeldEntries implements RenewalGroup<Heartbeat> {
         const lost = new Set(found.lost);
         const gone = new Set(found.gone);
         for (const entry of some) {
-          if (lost.has(entry.id) || (gone.has(entry.id) && !entry.foundGone())) this.#lose(entry);
-          else entry.renewedAt = askedAt;
+          if (lost.has(entry.id)) this.#lose(entry);
+          else if (!gone.has(entry.id)) entry.renewed(askedAt, options.minIdleMs);
+          // What has ended may be gone because it was settled, and its reply got lost.
+          else if (!entry.ended && !entry.foundGone()) this.#lose(entry);
         }
       } catch (error) {
         this.#notRenewed(some, error);

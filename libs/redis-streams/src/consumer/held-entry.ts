@@ -53,6 +53,8 @@ export class HeldEntry {
     { deliveries, fields, id, trials }: Delivery,
     /** By the local clock. */
     readonly heldSince: number,
+    /** By the local clock, until when surely nobody else can take it over: minIdle after that was asked for which made it ours. An answer may have been on its way for longer. */
+    public safeUntil: number,
   ) {
     this.renewedAt = heldSince;
     const origin = source.retries ? originOf(fields) : undefined;
@@ -85,13 +87,21 @@ export class HeldEntry {
   }
 
   /**
-   * Redis says that its entry is neither pending nor in the stream. Within minIdle of its last renewal nobody can have taken it over, and let it be trimmed when it was handled: so it was trimmed while it was ours.
+   * Redis says that its entry is neither pending nor in the stream. As long as nobody can have taken it over, and handled it, it was trimmed while it was ours.
    * @returns whether it is ours all the same
    */
   foundGone(): boolean {
-    const { connection, options } = this.source.member;
-    if (connection.clock.now() - this.renewedAt < options.minIdleMs) this.trimmed = true;
+    const { member, holds } = this.source;
+    // The next owner of a partition takes up what is pending in it, however recently it was renewed.
+    const safe = member.connection.clock.now() < this.safeUntil && holds();
+    this.trimmed ||= safe && !this.lost;
     return this.trimmed;
+  }
+
+  /** @param askedAt by the local clock, when that was asked for */
+  renewed(askedAt: number, minIdleMs: number): void {
+    this.renewedAt = askedAt;
+    this.safeUntil = askedAt + minIdleMs;
   }
 
   /** For another run: the signal of the last one may have aborted. */

@@ -79,6 +79,7 @@ export class ReaperRounds {
     const cursors = reapers.flatMap(({ cursors: ofPart, dispatcher }) =>
       ofPart.flatMap((cursor) => [consumers.indexOf(dispatcher) + 1, cursor]),
     );
+    const askedAt = connection.clock.now();
     const claimed = await connection.scripts.run(backgroundCall({ options }, 'claim'), claimScript, keys, [
       group,
       name,
@@ -88,7 +89,7 @@ export class ReaperRounds {
       ...allowances,
       ...cursors,
     ]);
-    for (const reaper of reapers) reaper.take(claimed.splice(0, reaper.sources.length));
+    for (const reaper of reapers) reaper.take(claimed.splice(0, reaper.sources.length), askedAt);
   }
 
   #wait(): void {

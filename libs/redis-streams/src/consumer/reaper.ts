@@ -80,8 +80,11 @@ export class Reaper {
     await Promise.all([this.#rounds.delete(this), this.#sweep]);
   }
 
-  /** @param claimed what a call found in each of its streams */
-  take(claimed: readonly ClaimedEntries[]): void {
+  /**
+   * @param claimed what a call found in each of its streams
+   * @param askedAt by the local clock, when it was asked
+   */
+  take(claimed: readonly ClaimedEntries[], askedAt: number): void {
     const { dispatcher, reporter, telemetry } = this.#options;
     this.#cursors = claimed.map(({ cursor }) => cursor);
     let taken = 0;
@@ -92,7 +95,7 @@ export class Reaper {
       const source = this.sources[at];
       // What is in hand here is not lost: its handler goes on, and decides on it.
       trimmed += gone.filter((id) => source?.held.has(id) !== true).length;
-      if (source !== undefined) dispatcher.accept(source, entries);
+      if (source !== undefined) dispatcher.accept(source, entries, askedAt);
     });
     telemetry.reclaimed(taken);
     if (trimmed > 0) tellOfTrimmed(this.#options.member, telemetry, reporter, trimmed);

@@ -93,9 +93,9 @@ export class Settlement {
         this.#repeat(entry, (first) => this.#deadLetter(entry, verdict.cause, first));
         return;
       case 'interrupted':
-        this.#repeat(entry, async () => {
+        this.#repeat(entry, async (first) => {
           await this.#free(entry);
-          const trimmed = await this.#release([entry]);
+          const trimmed = await this.#release([entry], first);
           if (trimmed.has(entry)) await this.#retry(entry, 0, 0, false);
         });
     }
@@ -112,7 +112,7 @@ export class Settlement {
   /** Never rejects: what can't be given back stays pending, and is free after minIdle. */
   async giveBack(entries: readonly HeldEntry[]): Promise<void> {
     for (const some of chunks(entries)) {
-      const trimmed = await this.#release(some).catch((error: unknown) => {
+      const trimmed = await this.#release(some, true).catch((error: unknown) => {
         this.#reporter.error('giving entries back', error);
       });
       for (const entry of some) {
@@ -123,7 +123,7 @@ export class Settlement {
   }
 
   /** @returns those that can't be given back, since they were trimmed while they were ours */
-  async #release(entries: readonly HeldEntry[]): Promise<ReadonlySet<HeldEntry>> {
+  async #release(entries: readonly HeldEntry[], first: boolean): Promise<ReadonlySet<HeldEntry>> {
     const { connection, consumer, name, options } = this.#member;
     const call = backgroundCall(this.#member, 'release');
     const trimmed = new Set<HeldEntry>();
@@ -132,7 +132,9 @@ export class Settlement {
       const rows = some.flatMap(({ id, countBefore }) => [id, countBefore]);
       const args = [consumer.group, name, options.minIdleMs, ...rows];
       const gone = await connection.scripts.run(call, releaseScript, [source.key], args);
-      for (const entry of some) if (gone.includes(entry.id) && entry.foundGone()) trimmed.add(entry);
+      for (const entry of some) {
+        if (gone.includes(entry.id) && (entry.trimmed || (first && entry.foundGone()))) trimmed.add(entry);
+      }
     }
     return trimmed;
   }

@@ -20,10 +20,13 @@ export const commitScript = defineScript<CommitOutcome>({
   lua: `
     ${standingInLua}
 
-    if redis.call('GET', KEYS[2]) == 'd:' .. ARGV[4] then return 1 end
+    local note = redis.call('GET', KEYS[2])
+    if note == 'd:' .. ARGV[4] then return 1 end
     if ARGV[7] == '0' then
       local found = standing(KEYS[1], ARGV[1], ARGV[2], ARGV[3])
       if found ~= 'ours' then return found == 'gone' and -1 or 0 end
+    elseif note and string.sub(note, 1, 2) == 'd:' then
+      return 0
     end
     local at = 8
     while at <= #ARGV do

@@ -16,11 +16,14 @@ export class Arrival {
   /** How many entries there are. */
   readonly size: number;
   readonly #plan: ReadPlan<PartReading>;
+  readonly #askedAt: number;
   readonly #given = new Map<PartReading, SourceReply[]>();
   #completed: ReadonlyMap<Source, readonly Delivery[]> = new Map();
 
-  constructor(plan: ReadPlan<PartReading>, replies: readonly StreamReply[]) {
+  /** @param askedAt by the local clock, when the read was sent */
+  constructor(plan: ReadPlan<PartReading>, replies: readonly StreamReply[], askedAt: number) {
     this.#plan = plan;
+    this.#askedAt = askedAt;
     this.size = replies.reduce((sum, { entries }) => sum + entries.length, 0);
     if (replies.length === 0) return;
     const byKey = new Map(replies.map((reply) => [reply.key, reply]));
@@ -68,8 +71,8 @@ export class Arrival {
     for (const part of this.#plan.parts) {
       part.demand.settle();
       for (const { source, entries } of this.#given.get(part) ?? []) {
-        if (part.right.ownership === undefined) part.accept(source, firstDeliveries(entries));
-        else part.accept(source, this.#completed.get(source) ?? []);
+        if (part.right.ownership === undefined) part.accept(source, firstDeliveries(entries), this.#askedAt);
+        else part.accept(source, this.#completed.get(source) ?? [], this.#askedAt);
       }
       part.end(true);
     }

@@ -164,9 +164,10 @@ export class PartReading {
     return found.flat();
   }
 
-  accept(source: Source, deliveries: readonly Delivery[]): void {
+  /** @param askedAt by the local clock, when they were asked for */
+  accept(source: Source, deliveries: readonly Delivery[], askedAt: number): void {
     if (!this.right.holds()) return;
-    this.#options.dispatcher.accept(source, deliveries);
+    this.#options.dispatcher.accept(source, deliveries, askedAt);
   }
 
   /** So many were pending, and are gone. */

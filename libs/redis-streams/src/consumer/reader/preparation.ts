@@ -96,8 +96,9 @@ export class Preparation {
       const { free, freeBytes: bytes } = this.#part;
       const count = Math.min(free, largestResumption);
       if (count === 0 || bytes <= 0) continue;
+      const askedAt = this.#context.connection.clock.now();
       const { entries, more, denied } = await resume(this.#context, this.#part, source, { count, bytes });
-      this.#part.accept(source, entries);
+      this.#part.accept(source, entries, askedAt);
       if (denied) this.abort();
       if (denied || !more) return;
     }

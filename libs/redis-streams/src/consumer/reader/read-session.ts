@@ -25,6 +25,8 @@ export interface SessionListener {
 interface SentRead {
   readonly plan: ReadPlan<PartReading>;
   readonly replies: Promise<StreamReply[]>;
+  /** By the local clock. */
+  readonly at: number;
 }
 
 /**
@@ -109,11 +111,11 @@ export class ReadSession {
   async run(): Promise<void> {
     let sent: SentRead | undefined;
     while ((sent ??= await this.#begin()) !== undefined) {
-      const { plan } = sent;
+      const { plan, at } = sent;
       const replies = await this.#repliesOf(sent);
       sent = undefined;
       if (replies === undefined) continue;
-      const arrival = new Arrival(plan, replies);
+      const arrival = new Arrival(plan, replies, at);
       this.#sharers = arrival.count() || this.#sharers;
       const next = this.#mayOverlap(arrival) ? this.#plan() : undefined;
       if (next !== undefined) {
@@ -243,9 +245,10 @@ export class ReadSession {
   #send(plan: ReadPlan<PartReading>): SentRead {
     this.#caughtUp = !plan.blocking;
     for (const part of plan.parts) part.begin();
+    const at = this.#context.connection.clock.now();
     const replies = this.#connection.send(plan);
     this.#considerOthers(plan);
-    return { plan, replies };
+    return { plan, replies, at };
   }
 
   /** Those that a read which may wait leaves out. */
