@@ -1,4 +1,4 @@
-import { RedisCommandError, type RedisCall, type RedisConnection } from '@redstart/redis-core';
+import { RedisCommandError, RedisUnavailableError, type RedisCall, type RedisConnection } from '@redstart/redis-core';
 import type { DelayMover } from '../delay/delay-mover.js';
 import type { ResolvedStreamsOptions } from '../streams.options.js';
 import type { ConsumerMetadata } from '../decorators/stream-consumer.js';
@@ -25,4 +25,9 @@ export function backgroundCall({ options }: Pick<GroupMember, 'options'>, operat
 /** Whether an answer says that the group, or its stream, is gone. */
 export function isGroupGone(error: unknown): boolean {
   return error instanceof RedisCommandError && (error.reason === 'NOGROUP' || error.reason === 'UNBLOCKED');
+}
+
+/** Whether a call that failed may have been carried out all the same. */
+export function mayBeDone(error: unknown): boolean {
+  return error instanceof RedisUnavailableError && error.outcome === 'unknown';
 }

@@ -125,8 +125,8 @@ export class HeldEntries implements RenewalGroup<Heartbeat> {
         for (const entry of some) {
           if (lost.has(entry.id)) this.#lose(entry);
           else if (!gone.has(entry.id)) entry.renewed(askedAt, options.minIdleMs);
-          // What has ended may be gone because it was settled, and its reply got lost.
-          else if (!entry.ended && !entry.foundGone()) this.#lose(entry);
+          // Whoever settles it finds out whether that was us.
+          else if (!entry.ended && !entry.unsure && !entry.foundGone()) this.#lose(entry);
         }
       } catch (error) {
         this.#notRenewed(some, error);

@@ -35,6 +35,8 @@ export class HeldEntry {
   lost = false;
   /** Its entry has been trimmed or deleted while it was ours: whatever becomes of the message depends on this consumer, and nobody can take it any more. */
   trimmed = false;
+  /** A call that settles it was not answered, and may have been carried out: when it is gone, that may have been us. */
+  unsure = false;
   /** What it is counted as when it has been acknowledged. */
   outcome: 'handled' | 'unhandled' | 'duplicate' | undefined;
   /** The application stops before its handler has ended: what the handler fails with says nothing of the message. */
@@ -88,13 +90,15 @@ export class HeldEntry {
 
   /**
    * Redis says that its entry is neither pending nor in the stream. As long as nobody can have taken it over, and handled it, it was trimmed while it was ours.
+   * Nothing trims a retry stream, but what is settled there is deleted at once: also by a former owner, who is late.
    * @returns whether it is ours all the same
    */
   foundGone(): boolean {
-    const { member, holds } = this.source;
+    const { holds, member, retries } = this.source;
+    const settled = retries || this.unsure;
     // The next owner of a partition takes up what is pending in it, however recently it was renewed.
-    const safe = member.connection.clock.now() < this.safeUntil && holds();
-    this.trimmed ||= safe && !this.lost;
+    const safe = !this.lost && member.connection.clock.now() < this.safeUntil && holds();
+    this.trimmed ||= safe && !settled;
     return this.trimmed;
   }
 

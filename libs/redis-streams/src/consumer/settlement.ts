@@ -9,7 +9,7 @@ import { retryScript } from '../scripts/retry.js';
 import { Acknowledger, type KeepsItsKey } from './acknowledger.js';
 import type { ConsumerTelemetry } from '../telemetry/consumer-telemetry.js';
 import { deadLetterFields, type DeadLetterCause } from './dead-letter.js';
-import { backgroundCall, isGroupGone, type GroupMember } from './group.js';
+import { backgroundCall, isGroupGone, mayBeDone, type GroupMember } from './group.js';
 import type { HeldEntry } from './held-entry.js';
 import { backoffMs, pause } from './pause.js';
 import type { Reporter } from './reporter.js';
@@ -84,19 +84,19 @@ export class Settlement {
         else this.#repeat(entry, () => this.#end(entry));
         return;
       case 'retry':
-        this.#repeat(entry, (first) => this.#retry(entry, verdict.delayMs, 1, first));
+        this.#repeat(entry, () => this.#retry(entry, verdict.delayMs, 1));
         return;
       case 'later':
-        this.#repeat(entry, (first) => this.#retry(entry, verdict.delayMs, 0, first));
+        this.#repeat(entry, () => this.#retry(entry, verdict.delayMs, 0));
         return;
       case 'dead':
-        this.#repeat(entry, (first) => this.#deadLetter(entry, verdict.cause, first));
+        this.#repeat(entry, () => this.#deadLetter(entry, verdict.cause));
         return;
       case 'interrupted':
-        this.#repeat(entry, async (first) => {
+        this.#repeat(entry, async () => {
           await this.#free(entry);
-          const trimmed = await this.#release([entry], first);
-          if (trimmed.has(entry)) await this.#retry(entry, 0, 0, false);
+          const trimmed = await this.#release([entry]);
+          if (trimmed.has(entry)) await this.#retry(entry, 0, 0);
         });
     }
   }
@@ -112,18 +112,18 @@ export class Settlement {
   /** Never rejects: what can't be given back stays pending, and is free after minIdle. */
   async giveBack(entries: readonly HeldEntry[]): Promise<void> {
     for (const some of chunks(entries)) {
-      const trimmed = await this.#release(some, true).catch((error: unknown) => {
+      const trimmed = await this.#release(some).catch((error: unknown) => {
         this.#reporter.error('giving entries back', error);
       });
       for (const entry of some) {
-        if (trimmed?.has(entry)) this.#repeat(entry, () => this.#retry(entry, 0, 0, false));
+        if (trimmed?.has(entry)) this.#repeat(entry, () => this.#retry(entry, 0, 0));
         else this.#settled(entry);
       }
     }
   }
 
   /** @returns those that can't be given back, since they were trimmed while they were ours */
-  async #release(entries: readonly HeldEntry[], first: boolean): Promise<ReadonlySet<HeldEntry>> {
+  async #release(entries: readonly HeldEntry[]): Promise<ReadonlySet<HeldEntry>> {
     const { connection, consumer, name, options } = this.#member;
     const call = backgroundCall(this.#member, 'release');
     const trimmed = new Set<HeldEntry>();
@@ -132,9 +132,7 @@ export class Settlement {
       const rows = some.flatMap(({ id, countBefore }) => [id, countBefore]);
       const args = [consumer.group, name, options.minIdleMs, ...rows];
       const gone = await connection.scripts.run(call, releaseScript, [source.key], args);
-      for (const entry of some) {
-        if (gone.includes(entry.id) && (entry.trimmed || (first && entry.foundGone()))) trimmed.add(entry);
-      }
+      for (const entry of some) if (gone.includes(entry.id) && entry.foundGone()) trimmed.add(entry);
     }
     return trimmed;
   }
@@ -151,17 +149,14 @@ export class Settlement {
     if (note !== undefined) await this.#inbox.free(note);
   }
 
-  /**
-   * @param failed 1 when it counts as a failed attempt, otherwise 0
-   * @param first whether it has not been tried before
-   */
-  async #retry(entry: HeldEntry, delayMs: number, failed: 0 | 1, first: boolean): Promise<void> {
+  /** @param failed 1 when it counts as a failed attempt, otherwise 0 */
+  async #retry(entry: HeldEntry, delayMs: number, failed: 0 | 1): Promise<void> {
     await this.#free(entry);
     const { connection, consumer, delays, name } = this.#member;
     const { source, originId, failures, fields } = entry;
     const queue = delays.queue(source.keys.retry(consumer.group));
     const { due, delayed } = queue.keys;
-    await this.#whoever(entry, first, (trimmed) =>
+    await this.#whoever(entry, (trimmed) =>
       connection.scripts.run(
         backgroundCall(this.#member, 'retry'),
         retryScript,
@@ -177,12 +172,12 @@ export class Settlement {
     if (failed === 1) this.#telemetry.retried(entry);
   }
 
-  async #deadLetter(entry: HeldEntry, cause: DeadLetterCause, first: boolean): Promise<void> {
+  async #deadLetter(entry: HeldEntry, cause: DeadLetterCause): Promise<void> {
     await this.#free(entry);
     const { connection, consumer, name, options } = this.#member;
     const { source } = entry;
     const fields = deadLetterFields(this.#member, entry, cause);
-    const letter = await this.#whoever(entry, first, (trimmed) =>
+    const letter = await this.#whoever(entry, (trimmed) =>
       connection.scripts.run(
         backgroundCall(this.#member, 'deadLetter'),
         deadLetterScript,
@@ -211,23 +206,24 @@ export class Settlement {
   /**
    * Runs a script that settles an entry which is ours, once more when it was trimmed meanwhile.
    *
-   * Only of the first attempt is it known that it was not we who settled the entry, by a call whose reply was lost, before retention had it trimmed.
+   * After a call whose reply was lost nobody knows whether it was we who settled the entry, before retention had it trimmed.
    */
-  async #whoever<T>(
-    entry: HeldEntry,
-    first: boolean,
-    run: (trimmed: 0 | 1) => Promise<T | NotOurs>,
-  ): Promise<T | NotOurs> {
-    const outcome = await run(entry.trimmed ? 1 : 0);
-    return outcome === 'gone' && first && entry.foundGone() ? run(1) : outcome;
+  async #whoever<T>(entry: HeldEntry, run: (trimmed: 0 | 1) => Promise<T | NotOurs>): Promise<T | NotOurs> {
+    try {
+      const outcome = await run(entry.trimmed ? 1 : 0);
+      return outcome === 'gone' && entry.foundGone() ? await run(1) : outcome;
+    } catch (error) {
+      entry.unsure ||= mayBeDone(error);
+      throw error;
+    }
   }
 
   /** Repeats what settles an entry through an outage. Given up, the entry stays pending, and is delivered again after minIdle. */
-  #repeat(entry: HeldEntry, attempt: (first: boolean) => Promise<void>): void {
+  #repeat(entry: HeldEntry, attempt: () => Promise<void>): void {
     const repeat = async () => {
       for (let failures = 1; !entry.lost || entry.outcome === 'handled'; failures += 1) {
         try {
-          await attempt(failures === 1);
+          await attempt();
           return;
         } catch (error) {
           // An answer, or a fault of ours: no repetition changes it, but somebody might.

@@ -1,6 +1,6 @@
 import { hashSlot, OptionsError, RedisUnavailableError } from '@redstart/redis-core';
 import { Command, type ChainableCommander } from 'ioredis';
-import { backgroundCall } from '../consumer/group.js';
+import { backgroundCall, mayBeDone } from '../consumer/group.js';
 import type { HeldEntry } from '../consumer/held-entry.js';
 import { backoffMs, pause } from '../consumer/pause.js';
 import { commitScript } from '../scripts/commit.js';
@@ -37,15 +37,19 @@ export async function commit(entry: HeldEntry, note: InboxNote, effects: Effects
     const of = [consumer.group, name, entry.id, note.token, note.ttlMs, source.retries ? 1 : 0, entry.trimmed ? 1 : 0];
     return connection.scripts.run(call, commitScript, keys, [...of, ...parts]);
   };
+  const { unsure } = entry;
   for (let attempts = 1; ; attempts += 1) {
     try {
       const outcome = await run();
-      // Trimmed while it was ours. What an earlier call has done is in the inbox, so it may be repeated.
+      // What earlier calls of this commit have done is in the inbox; of another commit it is not known.
+      entry.unsure = unsure;
+      // Trimmed while it was ours.
       if (outcome === 'gone' && !entry.trimmed && entry.foundGone()) continue;
       if (outcome !== 'committed') throw new EntryLostError(entry.id);
       entry.committed = true;
       return;
     } catch (error) {
+      entry.unsure ||= mayBeDone(error);
       if (!(error instanceof RedisUnavailableError) || attempts >= mostAttempts || entry.aborted) throw error;
       await pause(connection.clock, backoffMs(attempts), entry.signal);
     }
