@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { jest } from '@jest/globals';
 import type { TestingModule } from '@nestjs/testing';
 import { getRedisConnectionToken, RedisUnavailableError, type RedisConnection } from '@redstart/redis-core';
@@ -11,7 +12,8 @@ import {
   type StreamContext,
   type StreamProducer,
 } from '../src/index.js';
-import { closeApps, startApp, type AppOptions } from './support/start-app.js';
+import { consumers, pending, settled } from './support/read-redis.js';
+import { closeApp, closeApps, startApp, type AppOptions } from './support/start-app.js';
 
 afterEach(closeApps);
 
@@ -19,15 +21,24 @@ interface Created {
   id: number;
 }
 const orders = defineStream('orders', { events: { created: event<Created>() } });
+const moves = defineStream('moves', { events: { created: event<Created>() }, partitions: 1 });
 const ordersKey = 'shop:stream:{orders}';
+const movesKey = 'shop:stream:{moves/0}';
 const retryKey = `${ordersKey}:retry:billing`;
 const patience = { within: 20_000 };
+/** Of an entry that is added last. */
+const waitingId = '9999999999999-0';
 
 describeOn(standalone, cluster)('an entry that is gone', (redis) => {
   type Behaviour = (order: Created, ctx: StreamContext) => unknown;
 
-  function start(behaviour: Behaviour, { options }: Pick<AppOptions, 'options'> = {}) {
-    @StreamConsumer(orders, { group: 'billing' })
+  interface Start extends Pick<AppOptions, 'options' | 'logger'> {
+    stream?: typeof orders;
+    concurrency?: number;
+  }
+
+  function start(behaviour: Behaviour, { stream = orders, concurrency = 10, options, logger }: Start = {}) {
+    @StreamConsumer(stream, { group: 'billing', concurrency })
     class Billing {
       @StreamHandler('created', { retry: { backoff: 1 } })
       created(order: Created, ctx: StreamContext): unknown {
@@ -35,13 +46,14 @@ describeOn(standalone, cluster)('an entry that is gone', (redis) => {
       }
     }
     // Nobody sweeps.
-    return startApp({
-      ...{ connection: redis.connection, streams: [orders], consumers: [Billing] },
+    const app: AppOptions = {
+      ...{ connection: redis.connection, streams: [stream], consumers: [Billing] },
       options: { claimInterval: '60s', ...options },
-    });
+    };
+    return startApp(logger === undefined ? app : { ...app, logger });
   }
-  const publish = (app: TestingModule, id = 1) =>
-    app.get<StreamProducer<typeof orders>>(getStreamToken(orders)).publish('created', { id }, { key: 'a' });
+  const publish = (app: TestingModule, id = 1, stream = orders) =>
+    app.get<StreamProducer<typeof orders>>(getStreamToken(stream)).publish('created', { id }, { key: 'a' });
 
   /** Does something between the answer to a call and who asked. */
   function behind(app: TestingModule, act: (operation: string) => Promise<void> | void): void {
@@ -122,5 +134,92 @@ describeOn(standalone, cluster)('an entry that is gone', (redis) => {
     await eventually(() => calls === 2, patience);
     await nothingMore();
     expect(attempts).toEqual([1, 2]);
+  });
+
+  describe('and pending still', () => {
+    /** One that runs, and another one that waits behind it and is deleted; nobody has swept since. */
+    async function waiting(options: NonNullable<AppOptions['options']>) {
+      const seen: number[] = [];
+      let go: () => void = () => undefined;
+      const app = await start(
+        async ({ id }, { signal }) => {
+          seen.push(id);
+          if (id !== 1) return;
+          await Promise.race([new Promise<void>((resolve) => (go = resolve)), once(signal, 'abort')]);
+        },
+        { concurrency: 1, options },
+      );
+      const client = redis.client();
+      await publish(app, 1);
+      await eventually(() => seen.length === 1, patience);
+      await client.xadd(ordersKey, waitingId, 't', 'created', 'd', '{"id":2}');
+      await eventually(async () => (await pending(client)).some(({ id }) => id === waitingId), patience);
+      await client.xdel(ordersKey, waitingId);
+      return {
+        ...{ app, client, seen },
+        end: () => {
+          go();
+        },
+      };
+    }
+
+    it('comes again when it has not begun and is given back', async () => {
+      const { client, end, seen } = await waiting({ minIdle: '2s' });
+      await eventually(async () => (await client.xlen(retryKey)) === 1, patience);
+      end();
+      await eventually(() => seen.length === 2, patience);
+      expect(seen).toEqual([1, 2]);
+      await settled(client);
+    });
+
+    it('comes again when it has not begun and its process stops', async () => {
+      const { app, client, seen } = await waiting({ minIdle: '10m', drainTimeout: 200 });
+      await closeApp(app);
+      await start(({ id }) => seen.push(id));
+      await eventually(() => seen.includes(2), patience);
+      await settled(client);
+    });
+
+    it('is told by who leaves the group', async () => {
+      const warnings: string[] = [];
+      const log = () => undefined;
+      const logger = { log, error: log, warn: (message: unknown) => warnings.push(String(message)) };
+      const app = await start(() => undefined, { logger });
+      const client = redis.client();
+      const { id } = await publish(app);
+      // As one that was delivered and has not arrived.
+      await eventually(async () => (await consumers(client)).length === 1, patience);
+      await settled(client);
+      const [name = ''] = await consumers(client);
+      await client.call('xclaim', ordersKey, 'billing', name, 0, id, 'FORCE', 'JUSTID');
+      expect(await pending(client)).toHaveLength(1);
+      await client.xdel(ordersKey, id);
+      await closeApp(app);
+      expect(warnings.join()).toContain('1 entries of "orders" were trimmed or deleted');
+    });
+  });
+
+  it('comes again when the partition is lost while its handler runs', async () => {
+    const attempts: number[] = [];
+    const app = await start(
+      async (_order, { attempt, signal }) => {
+        attempts.push(attempt);
+        if (attempts.length > 1) return;
+        await once(signal, 'abort');
+        throw new Error('interrupted');
+      },
+      { stream: moves, options: { minIdle: '1s', block: 50 } },
+    );
+    const client = redis.client();
+    const { id } = await publish(app, 1, moves);
+    await eventually(() => attempts.length === 1, patience);
+    await client.xdel(movesKey, id);
+    // A renewal has found it gone.
+    await eventually(async () => (await pending(client, 'billing', movesKey)).length === 0, patience);
+    await client.set(`${movesKey}:owner:billing`, 'another');
+    await eventually(async () => (await client.xlen(`${movesKey}:retry:billing`)) === 1, patience);
+    await client.del(`${movesKey}:owner:billing`);
+    await eventually(() => attempts.length === 2, patience);
+    expect(attempts).toEqual([1, 1]);
   });
 });

@@ -32,7 +32,7 @@ const graceMs = 1_000;
  *
  * What has waited for a whole renewal period is given back, for others to take: it would stand behind handlers that take long.
  *
- * `close` lets the waiting ones go, and resolves when the running ones have settled. When the deadline has passed their signals abort; those that end upon that go back as if they had not begun, and what the others do afterwards is ignored.
+ * `close` gives the waiting ones back, and resolves when the running ones have settled. When the deadline has passed their signals abort; those that end upon that go back as if they had not begun, and what the others do afterwards is ignored.
  */
 export class Dispatcher {
   readonly held: HeldEntries;
@@ -83,11 +83,11 @@ export class Dispatcher {
     this.#slots = new HandlerSlots(member, handling, reporter, {
       ended: this.#conclude,
       collected: (handler, item) => {
-        if (this.#closed) this.#letGo(item.entry);
+        if (this.#closed) this.#drop(item.entry);
         else if (isSuspect(item.entry)) this.#ready.push(new Batch(handler, [item]));
         else this.#collector.add(handler, item);
       },
-      dropped: this.#letGo,
+      dropped: this.#drop,
       freed: () => {
         this.#ahead.restore();
         this.#fill();
@@ -183,17 +183,19 @@ export class Dispatcher {
 
   /** Some streams are another's by now: what waits is dropped, and the signals of what runs abort. */
   abandon(sources: readonly Source[]): void {
-    this.#dropWaiting(({ source }) => sources.includes(source));
+    this.#takeWaiting(({ source }) => sources.includes(source)).forEach(this.#drop);
+    const reason = new Error('The partition belongs to this consumer no more.');
     for (const entry of sources.flatMap(({ held }) => [...held.values()])) {
       if (entry.ended) continue;
-      entry.lose(new Error('The partition belongs to this consumer no more.'));
+      if (entry.trimmed) entry.interrupt(reason);
+      else entry.lose(reason);
     }
   }
 
   /** @returns the entries whose handlers are still running */
   async close(deadlineMs: number): Promise<HeldEntry[]> {
     this.#closed = true;
-    this.#dropWaiting(() => true);
+    void this.#giveBack(this.#takeWaiting(() => true));
     await this.#waiters.within(deadlineMs, () => this.held.size === 0 && this.#listener?.idle !== false);
     this.#interrupt(new Error('The application is shutting down.'), () => true);
     if (this.#slots.taken > 0) await this.#waiters.within(graceMs, () => this.held.size === 0);
@@ -215,12 +217,10 @@ export class Dispatcher {
   }
 
   /** It stays pending, and comes to others. What was trimmed is pending no more, and has to be sent again. */
-  #dropWaiting(condition: (entry: HeldEntry) => boolean): void {
-    for (const entry of this.#takeWaiting(condition)) {
-      if (entry.trimmed) this.#end(entry, interrupted);
-      else this.#letGo(entry);
-    }
-  }
+  readonly #drop = (entry: HeldEntry): void => {
+    if (entry.trimmed) this.#end(entry, interrupted);
+    else this.#letGo(entry);
+  };
 
   async #giveBack(entries: readonly HeldEntry[]): Promise<void> {
     for (const entry of entries) entry.ended = true;
@@ -250,7 +250,7 @@ export class Dispatcher {
       if (batch !== undefined) this.#slots.beginBatch(batch);
       else if (entry === undefined) break;
       // Taken over while it waited for a slot: the new owner handles it.
-      else if (entry.lost || !entry.source.holds()) this.#letGo(entry);
+      else if (entry.lost || !entry.source.holds()) this.#drop(entry);
       else this.#slots.begin(entry);
     }
     this.#filling = false;

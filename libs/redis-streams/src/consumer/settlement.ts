@@ -95,8 +95,8 @@ export class Settlement {
       case 'interrupted':
         this.#repeat(entry, async () => {
           await this.#free(entry);
-          const trimmed = await this.#release([entry]);
-          if (trimmed.has(entry)) await this.#retry(entry, 0, 0);
+          await this.#release([entry]);
+          if (entry.trimmed) await this.#retry(entry, 0, 0);
         });
     }
   }
@@ -109,32 +109,30 @@ export class Settlement {
     entry.note = undefined;
   }
 
-  /** Never rejects: what can't be given back stays pending, and is free after minIdle. */
+  /** Never rejects: what can't be given back stays pending, and is free after minIdle. What was trimmed is sent again. */
   async giveBack(entries: readonly HeldEntry[]): Promise<void> {
     for (const some of chunks(entries)) {
-      const trimmed = await this.#release(some).catch((error: unknown) => {
+      await this.#release(some).catch((error: unknown) => {
         this.#reporter.error('giving entries back', error);
       });
       for (const entry of some) {
-        if (trimmed?.has(entry)) this.#repeat(entry, () => this.#retry(entry, 0, 0));
+        if (entry.trimmed) this.#repeat(entry, () => this.#retry(entry, 0, 0));
         else this.#settled(entry);
       }
     }
   }
 
-  /** @returns those that can't be given back, since they were trimmed while they were ours */
-  async #release(entries: readonly HeldEntry[]): Promise<ReadonlySet<HeldEntry>> {
+  /** Those that were trimmed while they were ours can't be given back. */
+  async #release(entries: readonly HeldEntry[]): Promise<void> {
     const { connection, consumer, name, options } = this.#member;
     const call = backgroundCall(this.#member, 'release');
-    const trimmed = new Set<HeldEntry>();
     for (const source of new Set(entries.map((entry) => entry.source))) {
       const some = entries.filter((entry) => entry.source === source);
       const rows = some.flatMap(({ id, countBefore }) => [id, countBefore]);
       const args = [consumer.group, name, options.minIdleMs, ...rows];
       const gone = await connection.scripts.run(call, releaseScript, [source.key], args);
-      for (const entry of some) if (gone.includes(entry.id) && entry.foundGone()) trimmed.add(entry);
+      for (const entry of some) if (gone.includes(entry.id)) entry.foundGone();
     }
-    return trimmed;
   }
 
   /** With the note that the message was handled. */

@@ -12,6 +12,7 @@ import { WatchedPause } from './reader/pause-watch.js';
 import { Reaper } from './reaper.js';
 import type { Reporter } from './reporter.js';
 import { Source } from './source.js';
+import { tellOfTrimmed } from './trimmed.js';
 import { Undertaker } from './undertaker.js';
 
 /** Entries beyond this wait for minIdle after a shutdown, instead of being free at once. */
@@ -98,16 +99,17 @@ export class StreamPart {
   }
 
   async #leave(source: Source, stillRunning: readonly HeldEntry[]): Promise<void> {
-    const { member, reporter } = this.#context;
+    const { member, reporter, telemetry } = this.#context;
     const { connection, consumer, name, options } = member;
     const ids = stillRunning.filter((entry) => entry.source === source).map(({ id }) => id);
     try {
-      await connection.scripts.run(
+      const { trimmed } = await connection.scripts.run(
         backgroundCall(member, 'leave'),
         leaveScript,
         [source.key],
         [consumer.group, name, options.minIdleMs, mostReleased, ...ids],
       );
+      if (trimmed > 0) tellOfTrimmed(member, telemetry, reporter, trimmed);
     } catch (error) {
       // Nothing is lost: after minIdle others take what is pending.
       reporter.error('leaving the group', error);

@@ -6,7 +6,7 @@ import { standingInLua } from './lua-standing.js';
  *
  * KEYS  stream
  * ARGV  group, consumer, minIdleMs, for each entry { id, its count as it was before }, ...
- * Returns  the ids that are gone (nothing was changed about them, and about those that it owns no more)
+ * Returns  the ids that are gone, and pending no more (nothing was changed about those that it owns no more)
  */
 export const releaseScript = defineScript<readonly string[]>({
   name: 'streams:release',
@@ -19,10 +19,11 @@ export const releaseScript = defineScript<readonly string[]>({
     for i = 4, #ARGV, 2 do
       local found = standing(KEYS[1], ARGV[1], ARGV[2], ARGV[i])
       if found == 'ours' then
-        redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'IDLE', ARGV[3], 'RETRYCOUNT', ARGV[i + 1], 'JUSTID')
-      elseif found == 'gone' then
-        gone[#gone + 1] = ARGV[i]
+        local claimed = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'IDLE', ARGV[3], 'RETRYCOUNT', ARGV[i + 1], 'JUSTID')
+        -- What is not in the stream any more is not claimed, and pending no more.
+        if not claimed[1] then found = 'gone' end
       end
+      if found == 'gone' then gone[#gone + 1] = ARGV[i] end
     end
     return gone
   `,

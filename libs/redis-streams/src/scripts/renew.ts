@@ -5,7 +5,7 @@ import { standingInLua } from './lua-standing.js';
 export interface NotRenewed {
   /** Another consumer's, or settled. */
   readonly lost: readonly string[];
-  /** Neither pending nor in the stream. */
+  /** Not in the stream, and pending no more. */
   readonly gone: readonly string[];
 }
 
@@ -14,7 +14,7 @@ export interface NotRenewed {
  *
  * KEYS  stream
  * ARGV  group, consumer, id, ...
- * Returns  { ids that are another's or settled, ids that are gone } (nothing was changed about them)
+ * Returns  { ids that are another's or settled (nothing was changed about them), ids that are gone, and pending no more }
  */
 export const renewScript = defineScript<NotRenewed>({
   name: 'streams:renew',
@@ -26,9 +26,9 @@ export const renewScript = defineScript<NotRenewed>({
     local lost, gone = {}, {}
     for i = 3, #ARGV do
       local found = standing(KEYS[1], ARGV[1], ARGV[2], ARGV[i])
-      if found == 'ours' then
-        redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'IDLE', 0, 'JUSTID')
-      else
+      -- What is not in the stream any more is not claimed, and pending no more.
+      if found == 'ours' and not redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'IDLE', 0, 'JUSTID')[1] then found = 'gone' end
+      if found ~= 'ours' then
         local list = found == 'gone' and gone or lost
         list[#list + 1] = ARGV[i]
       end
