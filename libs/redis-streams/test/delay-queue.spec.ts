@@ -234,3 +234,25 @@ describe('an idle mover', () => {
     await eventually(async () => (await client.xlen(ordersKey)) === 1, { within: 30_000 });
   });
 });
+
+describe('an account that may not take anything from a delay queue', () => {
+  it('adds nothing to the stream either, however often it looks', async () => {
+    await using server = await RedisServer.start();
+    await using _apps = closingApps();
+    const client = server.client();
+    await client.call('ACL', 'SETUSER', 'app', 'on', '>pw', '~*', '&*', '+@all', '-zrem');
+    const app = await start({ url: server.url.replace('redis://', 'redis://app:pw@') });
+    const { connection, delays } = app.get(RedisStreams);
+    await delays.stop();
+    const queue = delays.queue(ordersKey);
+    await queue.schedule(call, 'm', { inMs: 0 }, ['t', 'a', 'd', '1']);
+    const { due, delayed, target } = queue.keys;
+    const look = () => connection.scripts.run(call, moveDueScript, [due, delayed, target], [10]);
+    for (let looks = 0; looks < 2; looks += 1) expect(await look()).toMatchObject([{ moved: 0 }]);
+    expect((await look())[0]?.problem).toBeDefined();
+    expect(await client.exists(ordersKey)).toBe(0);
+    await client.call('ACL', 'SETUSER', 'app', '+zrem');
+    expect(await look()).toMatchObject([{ moved: 1, problem: undefined }]);
+    expect(await client.xlen(ordersKey)).toBe(1);
+  });
+});

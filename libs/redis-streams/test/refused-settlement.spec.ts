@@ -189,3 +189,57 @@ describe('a message whose acknowledgement Redis refuses', () => {
     expect(started.begun).toEqual([1]);
   }, 90_000);
 });
+
+describe('an account that may not carry out one of the commands', () => {
+  it.each([
+    ['a dead letter', 'xadd', new UnrecoverableError('never'), deadLetters],
+    ['a retry', 'hset', new Error('not yet'), `${streamKey}:retry:billing`],
+  ])(
+    'of %s loses no message by that',
+    async (_what, command, failure, destination) => {
+      await using server = await RedisServer.start();
+      await using _apps = closingApps();
+      const client = server.client();
+      await client.call('ACL', 'SETUSER', 'app', 'on', '>pw', '~*', '&*', '+@all', `-${command}`);
+      const url = server.url.replace('redis://', 'redis://app:pw@');
+      let broken = true;
+      const fail = () => {
+        if (broken) throw failure;
+      };
+      const { begun, warnings } = await start({ url }, fail, 'skip');
+      await client.xadd(streamKey, '*', 't', 'moved', 'd', '{"n":1}', 'k', 'a');
+      await eventually(() => {
+        expect(warnings.join()).toMatch(/while settling the entry/);
+      }, patience);
+      expect(await pending(client, 'billing', streamKey)).toHaveLength(1);
+      broken = false;
+      await client.call('ACL', 'SETUSER', 'app', `+${command}`);
+      await eventually(async () => {
+        expect(await pending(client, 'billing', streamKey)).toEqual([]);
+        expect(begun.length + (await client.xlen(destination))).toBe(2);
+      }, patience);
+    },
+    90_000,
+  );
+
+  it('writes no dead letter for want of XACK, however often it is tried', async () => {
+    await using server = await RedisServer.start();
+    await using _apps = closingApps();
+    const client = server.client();
+    await client.call('ACL', 'SETUSER', 'app', 'on', '>pw', '~*', '&*', '+@all', '-xack');
+    const url = server.url.replace('redis://', 'redis://app:pw@');
+    const { warnings } = await start({ url }, () => {
+      throw new UnrecoverableError('never');
+    });
+    await client.xadd(streamKey, '*', 't', 'moved', 'd', '{"n":1}', 'k', 'a');
+    await eventually(() => {
+      expect(warnings.join()).toMatch(/while settling the entry/);
+    }, patience);
+    expect(await client.exists(deadLetters)).toBe(0);
+    await client.call('ACL', 'SETUSER', 'app', '+xack');
+    await eventually(async () => {
+      expect(await pending(client, 'billing', streamKey)).toEqual([]);
+    }, patience);
+    expect(await client.xlen(deadLetters)).toBe(1);
+  }, 90_000);
+});

@@ -2,8 +2,8 @@ import { defineScript } from '@redstart/redis-core';
 import { notOurs, standingInLua, type NotOurs } from './lua-standing.js';
 
 /**
- * Moves an entry that its consumer still owns to the dead letters of its group. XACK comes first: exactly one copy arrives, whoever races, and the XADD after it
- * is not refused when memory is full.
+ * Moves an entry that its consumer still owns to the dead letters of its group: exactly one copy arrives, whoever races. An account that may not XADD, or not XACK, has changed nothing: the former comes before the real XACK,
+ * and an XACK of nothing before both.
  *
  * KEYS  stream, deadLetters
  * ARGV  group, consumer, id, maxLen, 1 when the entry itself goes (it is one of the retry stream), 1 when it is known to be gone and ours, field, value, ... (what is known of the failure, then the fields of the
@@ -30,8 +30,9 @@ export const deadLetterScript = defineScript<{ readonly id: string; readonly dro
     local add = {'XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*'}
     for i = 7, #ARGV do add[#add + 1] = ARGV[i] end
     local before = redis.call('XLEN', KEYS[2])
-    redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
+    redis.call('XACK', KEYS[1], ARGV[1], '0-0')
     local letter = redis.call(unpack(add))
+    redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
     if ARGV[5] == '1' then redis.call('XDEL', KEYS[1], ARGV[3]) end
     return {letter, before + 1 - redis.call('XLEN', KEYS[2])}
   `,

@@ -14,7 +14,7 @@ export interface DueMove {
 /**
  * Moves due messages of some delay queues to their streams, in the order of their due times; at most `limit` of them, and about 4 MiB.
  *
- * Each message is added, and taken from its queue, before the next: an error in between leaves no message in both places, and in neither. Moving takes no
+ * Each message is added, and taken from its queue, before the next: an error in between leaves no message in both places, and in neither. An account that may not ZREM adds nothing: it is found out by a ZREM of nothing. Moving takes no
  * memory that waiting has not, so it goes on when memory is full.
  *
  * KEYS  due, delayed, target; due, delayed, target; ...
@@ -50,6 +50,7 @@ export const moveDueScript = defineScript<DueMove[]>({
         local packed = redis.call('HGET', delayed, id)
         local fields = fieldsOf(packed)
         if fields then
+          if outcome[1] == 0 then redis.call('ZREM', due, '') end
           redis.call('XADD', target, '*', unpack(fields))
           outcome[1], bytes = outcome[1] + 1, bytes - #packed
         else

@@ -3,7 +3,7 @@ import { notOurs, standingInLua, type NotOurs } from './lua-standing.js';
 
 /**
  * Takes an entry that its consumer still owns out of the pending list, and schedules it for another attempt in the delay queue of the group's retry stream: both or
- * neither. XACK comes first, so that the rest is not refused when memory is full.
+ * neither, also for an account that may not carry out one of the commands: the real XACK comes last, and an XACK of nothing first.
  *
  * KEYS  stream, due and delayed of the retry stream
  * ARGV  group, consumer, id, delayMs, schedule id, 1 when the entry itself goes (it is one of the retry stream), 1 when it is known to be gone and ours, field, value, ... (of the entry that is to come)
@@ -32,9 +32,10 @@ export const retryScript = defineScript<'scheduled' | NotOurs>({
     local dueAt = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + tonumber(ARGV[4])
     local fields = {}
     for i = 8, #ARGV do fields[#fields + 1] = ARGV[i] end
-    redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
+    redis.call('XACK', KEYS[1], ARGV[1], '0-0')
     redis.call('HSET', KEYS[3], ARGV[5], cmsgpack.pack(fields))
     redis.call('ZADD', KEYS[2], string.format('%.0f', dueAt), ARGV[5])
+    redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
     if ARGV[6] == '1' then redis.call('XDEL', KEYS[1], ARGV[3]) end
     return 1
   `,
