@@ -196,6 +196,28 @@ describeOn(standalone, cluster)('retention', (redis) => {
     expect((await ids(client))[0]).toBe(16);
   });
 
+  it('counts what was lost also behind entries that were lost before and are pending still', async () => {
+    const { connection, client } = await start();
+    await fill(client, 600);
+    await client.xgroup('CREATE', ordersKey, 'slow', '0');
+    await client.xreadgroup('GROUP', 'slow', 'c', 'COUNT', 600, 'STREAMS', ordersKey, '>');
+    const { stream, keeper } = streamKeys(connection.keys, 'orders');
+    const lost: (number | undefined)[] = [];
+    for (let turn = 0; turn < 2; turn += 1) {
+      const trimming = await connection.scripts.run(call, trimScript, [stream, keeper], [0, -1, -1, 100]);
+      lost.push(trimming?.lost);
+    }
+    expect(lost).toEqual([200, 200]);
+  });
+
+  it('goes on while a group stands where it was reset to, behind the last id of a moment', async () => {
+    const { connection, client } = await start();
+    await fill(client, 5);
+    await client.xgroup('CREATE', ordersKey, 'g', '2-18446744073709551615');
+    expect(await trim(connection, { maxAge: '1h' })).toMatchObject({ trimmed: 2 });
+    expect(await ids(client)).toEqual([3, 4, 5]);
+  });
+
   it('is the work of one process at a time, which goes round its streams', async () => {
     const warnings: string[] = [];
     const quiet = () => undefined;

@@ -2,7 +2,8 @@
  * Lua functions about entry ids and the groups of a stream, for scripts that drop entries.
  *
  * - `before(a, b)`: whether id a comes before id b; their numbers may take 64 bits, so they are compared as digits
- * - `groupsOf(stream)`: of each group its `name`, the id `delivered` last, and its `floor`, the first id that it has not finished: its earliest pending one, or the one behind `delivered`
+ * - `groupsOf(stream)`: of each group its `name`, the id `delivered` last, and its `floor`, the first id that it has not finished: its earliest pending one, or the one behind `delivered` (that one itself where its sequence is too
+ *   large for Lua to add to, as behind a reset to a moment: there is no entry of that id, or it stays a little longer)
  * - `dropTo(stream, cap)`: drops the oldest entries of a stream that holds more than `cap`, a tenth or 100 more than needed, and returns how many of them were not finished
  *   by every group. They stay pending where they were, and the reaper tells of them as well.
  */
@@ -37,7 +38,7 @@ export const groupsInLua = `
           group.floor = redis.call('XPENDING', stream, group.name)[2]
         else
           local ms, seq = halves(group.delivered)
-          group.floor = ms .. '-' .. string.format('%.0f', seq + 1)
+          group.floor = #seq < 16 and ms .. '-' .. string.format('%.0f', seq + 1) or group.delivered
         end
         groups[#groups + 1] = group
       end
@@ -52,7 +53,7 @@ export const groupsInLua = `
       local last = dropped[#dropped][1]
       local unfinished, lost = {}, 0
       for _, group in ipairs(groupsOf(stream)) do
-        for _, row in ipairs(redis.call('XPENDING', stream, group.name, '-', last, count)) do unfinished[row[1]] = true end
+        for _, row in ipairs(redis.call('XPENDING', stream, group.name, dropped[1][1], last, count)) do unfinished[row[1]] = true end
         for _, entry in ipairs(dropped) do
           if before(group.delivered, entry[1]) then unfinished[entry[1]] = true end
         end
