@@ -32,14 +32,18 @@ export const mintLua = `
 
 /**
  * Lua: `tell(owner, fence)` tells a waiter that it was given what it waits for, and says whether it has heard. A process that is not listening at this moment
- * (PUBLISH reaches nobody) must not be given anything. Expects {@link timeLua}, the main key of the lock in KEYS[1], and these locals above it: `claimMs`,
+ * (PUBLISH reaches nobody) must not be given anything. Nor is it told: a master that has become a replica repeats messages to listeners that stayed with it, and the
+ * present one does not count those. Expects {@link timeLua}, the main key of the lock in KEYS[1], and these locals above it: `claimMs`,
  * `wake` (the prefix of the wake-up channels) and `publish` (`PUBLISH`, or `SPUBLISH` on Cluster).
  */
 export const tellLua = `
     local function tell(owner, fence)
+      local channel = wake .. string.match(owner, '^[^|]*', 23)
+      -- Where that may not be asked (no permission for PUBSUB), the message itself has to tell.
+      if redis.pcall('PUBSUB', publish == 'SPUBLISH' and 'SHARDNUMSUB' or 'NUMSUB', channel)[2] == 0 then return false end
       local message = owner .. ' ' .. text(fence) .. ' ' .. text(ms) .. ' ' .. claimMs .. ' ' .. KEYS[1]
       -- A refusal (no permission for channels) counts as not heard: waiters then look by themselves.
-      local heard = redis.pcall(publish, wake .. string.match(owner, '^[^|]*', 23), message)
+      local heard = redis.pcall(publish, channel, message)
       return type(heard) == 'number' and heard > 0
     end`;
 
