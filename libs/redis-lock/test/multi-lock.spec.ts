@@ -92,6 +92,20 @@ describeOn(
     await using lock = await acquired;
     expect(lock.isHeld).toBe(true);
     expect(lock.fencingToken).toBeGreaterThan(fencingToken ?? Infinity);
+    // Whoever is next at any of them gets a higher one, by whichever clock.
+    for (const key of lock.keys) expect(await client.get(`${key}:fence`)).toBe(`${lock.fencingToken}`);
+  });
+
+  it('holds all of them under one fencing token, even if one of them lapses meanwhile', async () => {
+    const client = redis.client();
+    await using driven = await DrivenHost.start(redis.connection);
+    await takenOneByOne(client, 'a');
+    driven.onCall('lock.acquire', async (send, nth) => {
+      if (nth === 3) await client.del('shop:lock:{a}');
+      return send();
+    });
+    await using lock = await driven.locks.acquire([['a'], ['b']]);
+    for (const key of lock.keys) expect(await client.get(`${key}:fence`)).toBe(`${lock.fencingToken}`);
   });
 
   it('does not deadlock when several callers name overlapping sets in opposite orders', async () => {

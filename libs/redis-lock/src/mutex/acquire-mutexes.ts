@@ -149,8 +149,25 @@ async function unite(
   attempt: Attempt,
   call: ResolvedLockCall,
 ): Promise<HeldLock> {
-  const leastFence = Math.max(...taken.map((lock) => lock.fencingToken));
-  const sentAt = runtime.clock.now();
+  let fence = Math.max(...taken.map((lock) => lock.fencingToken));
+  for (;;) {
+    const sentAt = runtime.clock.now();
+    const highest = await raiseTo(fence, parts);
+    taken.forEach((lock) => {
+      lock.assertHeld();
+    });
+    if (highest === fence) {
+      taken.forEach((lock) => {
+        lock.dismiss();
+      });
+      return hold(runtime, parts, attempt, call, fence, sentAt);
+    }
+    fence = highest; // One had lapsed, and was taken anew: the others don't know its token yet.
+  }
+}
+
+/** @returns the highest fencing token among them now: that one, unless one of them had lapsed */
+async function raiseTo(leastFence: number, parts: readonly Mutex[]): Promise<number> {
   // All of them are waited for: an acquire that is still under way would undo the roll-back of its key.
   const outcomes = await Promise.allSettled(parts.map((part) => part.reacquire(leastFence)));
   const fences = outcomes.map((outcome, index) => {
@@ -159,13 +176,7 @@ async function unite(
     if (!reply.acquired) throw new LockLostError(parts[index]?.key ?? '', 'taken');
     return reply.fencingToken;
   });
-  taken.forEach((lock) => {
-    lock.assertHeld();
-  });
-  taken.forEach((lock) => {
-    lock.dismiss();
-  });
-  return hold(runtime, parts, attempt, call, Math.max(...fences), sentAt);
+  return Math.max(...fences);
 }
 
 function hold(

@@ -2,7 +2,7 @@ import { defineScript, type ScriptArgument } from '@redstart/redis-core';
 import type { AcquireReply } from '../lease.js';
 import type { LockRuntime } from '../lock-runtime.js';
 import { eachLockLua, keysOfEach, type OwnedLock, type OwnedLocks } from './each-lock.js';
-import { mintLua, timeLua } from './grant.js';
+import { fenceLifetimeMs, mintLua, timeLua } from './grant.js';
 import { passOnLua } from './hand-off.js';
 
 /** What all locks of one script have in common. */
@@ -66,7 +66,13 @@ export const acquireScript = defineScript<readonly (AcquireReply | undefined)[]>
       if holder == owner then
         redis.call('PEXPIRE', KEYS[1], ttlMs)
         local fence = tonumber(redis.call('GET', KEYS[2]) or 0) or 0
-        if fence == 0 or fence < leastFence then fence = mint(leastFence, KEYS[2]) end
+        if fence < leastFence then
+          -- No newer one, which the other locks that are taken together would not know of.
+          fence = leastFence
+          redis.call('SET', KEYS[2], text(fence), 'PX', '${fenceLifetimeMs}')
+        elseif fence == 0 then
+          fence = mint(0, KEYS[2])
+        end
         return fence
       end
 
