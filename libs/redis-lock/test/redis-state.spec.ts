@@ -174,6 +174,16 @@ describeOn(standalone)('when Redis', (redis) => {
     expect(await redis.client().exists('shop:lock:{order:42}')).toBe(0);
   });
 
+  it.each([
+    ['rwlock:{order:42}', '', () => host.locks.readWrite('order:42').tryWrite()],
+    ['rwlock:{order:42}', ':readers', () => host.locks.readWrite('order:42').tryRead()],
+    ['semaphore:{order:42}', '', () => host.locks.semaphore('order:42', { permits: 2 }).tryAcquire()],
+  ])('has a counter of another type for %s%s, that stays free as well', async (main, holders, take) => {
+    await redis.client().rpush(`shop:${main}:fence`, 'a list');
+    expect(await failureOf(take())).toMatchObject({ reason: 'WRONGTYPE' });
+    expect(await redis.client().exists(`shop:${main}${holders}`)).toBe(0);
+  });
+
   describe('has a channel for each lock, as a Cluster does, it', () => {
     const channel = 'shop:lock:{order:42}:wake:here';
     const listeners = async () => (await redis.client().pubsub('NUMSUB', channel))[1];

@@ -36,9 +36,10 @@ export const acquireReadScript = defineScript<AcquireReply>({
     local free = not writer and redis.call('EXISTS', KEYS[5]) == 0
     if free then writer = handOff() end
     if not writer and (free or not writerWaits()) then
+      -- First: a counter of another type must not leave a reader behind that nobody is.
+      local fence = mint(0)
       enter(owner, ttlMs)
       redis.call('ZREM', KEYS[6], owner)
-      local fence = mint(0)
       admitReaders()
       return { 1, fence }
     end

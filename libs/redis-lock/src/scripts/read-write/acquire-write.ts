@@ -29,8 +29,10 @@ export const acquireWriteScript = defineScript<AcquireReply>({
     if not writer and redis.call('EXISTS', KEYS[5]) == 0 then
       writer = handOff(owner)
       if not writer then
+        -- First: a counter of another type must not leave a lock behind that nobody holds.
+        local fence = mint(0)
         redis.call('SET', KEYS[1], owner, 'PX', ttlMs)
-        return { 1, mint(0) }
+        return { 1, fence }
       end
     end
 

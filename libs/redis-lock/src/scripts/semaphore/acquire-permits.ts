@@ -52,9 +52,10 @@ export const acquirePermitsScript = defineScript<AcquireReply | { readonly limit
       return { 1, mint(0) }
     end
     if admit(entry) >= count then
+      -- First: a counter of another type must not leave permits out that nobody has.
+      local fence = mint(0)
       enter(owner, count, ttlMs)
       leave(entry)
-      local fence = mint(0)
       admit()
       return { 1, fence }
     end
