@@ -125,6 +125,19 @@ describeOn(standalone, cluster)('writeThrough', (redis) => {
     expect(await redis.client().exists(at)).toBe(0);
   });
 
+  it.each([true, false])('lets no reader prolong what may be outdated, sliding: %s', async (sliding) => {
+    await here.cache.set('flight', 'old', { ttl: '1h', sliding });
+    await using short = await startCache(redis.connection, { lease: '10s' });
+    using dead = hold(short, 'requests', 'cache.store', 'cache.renew');
+    const write = short.cache.writeThrough('flight', 'new', () => undefined);
+    await eventually(() => dead.count > 0);
+    expect(await elsewhere.cache.get('flight')).toBe('old');
+    expect(await elsewhere.cache.touch('flight', { ttl: '2h' })).toBe(true);
+    expect(await redis.client().pttl(at)).toBeLessThanOrEqual(10_000);
+    dead.release();
+    await write;
+  });
+
   it.each<[string, object]>([
     ['a lazy relation', Object.defineProperty({}, 'crew', { enumerable: true, get: failing })],
     ['a toJSON that throws', { toJSON: failing }],

@@ -1,6 +1,7 @@
 import { defineScript } from '@redstart/redis-core';
 import { currentFormat } from '../entry/envelope.js';
 import { tellLua } from './wake.js';
+import { writeMark } from './write-lease.script.js';
 
 /**
  * Makes an entry stale from now on, and ends the loads under way: what they have read may be older than this.
@@ -34,13 +35,15 @@ export const markStaleScript = defineScript({
 /**
  * Gives a fresh entry a new lifetime, from now. What it may be served for when it is stale comes on top, as before. A sliding ttl moves on, never beyond its end.
  *
- * KEYS  value
+ * While its value is being written to the store, an entry keeps the lifetime that `writeLeaseScript` has left it: should the writer die, nobody else knows that it may be outdated.
+ *
+ * KEYS  value, lease
  * ARGV  ttlMs, or '' for the entry's own sliding ttl
- * Returns  1 done · 0 there is no fresh entry of this format (nothing was changed)
+ * Returns  1 done, or left to the write · 0 there is no fresh entry of this format (nothing was changed)
  */
 export const touchScript = defineScript({
   name: 'cache:touch',
-  keys: 1,
+  keys: 2,
   lua: `
     local header = redis.call('GETRANGE', KEYS[1], 0, 29)
     if #header < 30 or string.byte(header, 1) ~= ${currentFormat} then return 0 end
@@ -49,6 +52,8 @@ export const touchScript = defineScript({
     local fresh, ends = struct.unpack('>I6I6', string.sub(header, 11, 22))
     local sliding = struct.unpack('>I4', string.sub(header, 27, 30))
     if fresh <= now or string.byte(header, 4) ~= 0 then return 0 end
+    local held = redis.call('GET', KEYS[2])
+    if held and string.sub(held, 2, ${writeMark.length + 1}) == '${writeMark}' then return 1 end
     if sliding > 0 then
       local ttl = math.min(tonumber(ARGV[1]) or sliding, ends - now)
       return redis.call('PEXPIRE', KEYS[1], string.format('%.0f', ttl))

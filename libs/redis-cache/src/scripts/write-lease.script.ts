@@ -1,5 +1,8 @@
 import { defineScript } from '@redstart/redis-core';
 
+/** What the token of a write begins with, and that of no load. */
+export const writeMark = 'write.';
+
 /**
  * Opens the lease of a write, whoever has one: what loads and other writes have under way is not stored any more. Whoever waits for it waits for this one.
  *

@@ -8,7 +8,7 @@ import { releaseScript } from '../scripts/release.script.js';
 import { renewLeases } from '../scripts/renew.script.js';
 import { storedBytes, storeScript, type NewEntry, type OpenLease } from '../scripts/store.script.js';
 import { tellArguments, type LoadEnd, type WakeChannel, type WakeChannels } from '../scripts/wake.js';
-import { writeLeaseScript } from '../scripts/write-lease.script.js';
+import { writeLeaseScript, writeMark } from '../scripts/write-lease.script.js';
 import type { WaitBudget } from './budget.js';
 import { callOf, type Commands } from './commands.js';
 import type { NearChanges } from './near-changes.js';
@@ -84,7 +84,7 @@ export class Leases {
 
   /** The lease of a write, whoever has one. Its loads wait for it: it is none of those that {@link isOwn} knows. One EVALSHA. @returns `undefined` when Redis can't tell */
   async openWrite(at: EntryKeys, budget: WaitBudget): Promise<OpenLease | undefined> {
-    const token = `write.${this.#owner}.${(this.#tokens += 1).toString(36)}`;
+    const token = `${writeMark}${this.#owner}.${(this.#tokens += 1).toString(36)}`;
     const args = [token, this.options.leaseMs];
     const startedAtMicros = await this.commands.askScript(budget, 'cache.write-lease', writeLeaseScript, at, args);
     return startedAtMicros === undefined ? undefined : { token, startedAtMicros };

@@ -74,16 +74,14 @@ export class Values {
   }
 
   /** One EVALSHA. @returns whether there is a fresh entry @throws RedisUnavailableError · RedisCommandError */
-  touch({ value }: EntryKeys, ttlMs: number, budget: WaitBudget): Promise<boolean> {
-    return this.near.changing([value], this.commands.command(budget, 'cache.touch', touchScript, [value], [ttlMs]));
+  touch({ value, lease }: EntryKeys, ttlMs: number, budget: WaitBudget): Promise<boolean> {
+    const touched = this.commands.command(budget, 'cache.touch', touchScript, [value, lease], [ttlMs]);
+    return this.near.changing([value], touched);
   }
 
   /** Moves a sliding ttl on; a failure costs a miss. One EVALSHA. */
-  async slide({ value }: EntryKeys, budget: WaitBudget): Promise<void> {
-    const { commands } = this;
-    await commands.ask(budget, 'cache.touch', (call) =>
-      commands.connection.scripts.run(call, touchScript, [value], ['']),
-    );
+  async slide(at: EntryKeys, budget: WaitBudget): Promise<void> {
+    await this.commands.askScript(budget, 'cache.touch', touchScript, at, ['']);
   }
 
   /** Deletes bytes that can't be read. One EVALSHA. @returns whether Redis has answered */
