@@ -24,16 +24,30 @@ const SAMPLE = 'apps/sample-api';
  * @typedef {{ name: string, what: string, obtain: () => Promise<Server>, title: (server: Server) => string, targets?: string[], projects: string[], env?: NodeJS.ProcessEnv }} Surroundings
  */
 
-/** Every suite, the sample API's processes included, on each of the servers, one after the other. @returns {Surroundings[]} */
+/**
+ * Every suite, the sample API's processes included, on each of the servers, one after the other. With `REDSTART_IOREDIS=5` the specs have the older ioredis; the processes load what is installed.
+ *
+ * @returns {Surroundings[]}
+ */
 export function otherServers({ servers }, say, obtain = obtainServer) {
-  return (servers.length > 0 ? servers : Object.keys(SERVERS)).map((name) => ({
-    name,
-    what: 'libraries, sample API and its processes',
-    obtain: () => obtain(name, { say }),
-    title: (server) => `${server.title}, ioredis ${versionOf('ioredis')}`,
-    targets: ['test', 'e2e'],
-    projects: [LIBRARIES, SAMPLE],
-  }));
+  const older = process.env.REDSTART_IOREDIS === '5';
+  return (servers.length > 0 ? servers : Object.keys(SERVERS)).flatMap((name) => {
+    const on = (ioredis) => ({
+      name,
+      obtain: () => obtain(name, { say }),
+      title: (server) => `${server.title}, ioredis ${versionOf(ioredis)}`,
+    });
+    const projects = [LIBRARIES, SAMPLE];
+    if (!older) {
+      return [
+        { ...on('ioredis'), what: 'libraries, sample API and its processes', targets: ['test', 'e2e'], projects },
+      ];
+    }
+    return [
+      { ...on('ioredis-5'), what: 'libraries and sample API', projects },
+      { ...on('ioredis'), what: "the sample API's processes", targets: ['e2e'], projects: [SAMPLE] },
+    ];
+  });
 }
 
 /**

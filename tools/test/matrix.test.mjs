@@ -93,6 +93,32 @@ describe('the suites on other servers', () => {
     );
   });
 
+  it('have the older ioredis where it is asked for, and the processes what is installed', async () => {
+    process.env.REDSTART_IOREDIS = '5';
+    try {
+      const { runs, report } = await run((request, say) => otherServers(request, say, obtained), {
+        request: { servers: ['valkey-9'] },
+      });
+      assert.deepEqual(
+        runs.map(({ asked, env }) => [
+          env.REDIS_SERVER_BIN,
+          env.REDSTART_IOREDIS,
+          asked.includes('test') && asked.includes('--projects=libs/*,apps/sample-api'),
+          asked.includes('e2e') && asked.includes('--projects=apps/sample-api'),
+        ]),
+        [
+          ['/servers/valkey-9', '5', true, false],
+          ['/servers/valkey-9', '5', false, true],
+        ],
+      );
+      const older = `ioredis ${versionOf('ioredis-5')}`;
+      assert.ok(report[0].startsWith(`libraries and sample API on Server of valkey-9, ${older}: 7 passed`), report[0]);
+      assert.ok(report[1].startsWith(`the sample API's processes on Server of valkey-9, ${current}: `), report[1]);
+    } finally {
+      delete process.env.REDSTART_IOREDIS;
+    }
+  });
+
   it('count a server that cannot be had as failed, say so, and go on with the next', async () => {
     const obtain = async (name) => {
       if (name === 'redis-8') throw new SetupError('redis-8 could not be obtained: no mirror.\nDo this.');
