@@ -203,7 +203,8 @@ export class HeldLock implements Holding, Expiring {
     try {
       extended = await Promise.all(this.#parts.map((part) => part.extend(ttlMs)));
     } catch (error) {
-      this.#story.extendFailed();
+      // Of one that is over already its end has been told.
+      if (this.isHeld) this.#story.extendFailed();
       throw error;
     }
     if (!this.isHeld) return; // Too late: the signal has aborted already, or the holder has let go.

@@ -184,6 +184,26 @@ describeOn(standalone)('the events of a lock', (redis) => {
     expect(host.locks.stats()).toMatchObject({ extended: 0, extendFailed: 1, releaseFailed: 1, held: 0 });
   });
 
+  it('tell nothing of an extension that fails when its lock is over', async () => {
+    const lock = await host.locks.acquire('order:42');
+    let fail: () => void = () => undefined;
+    host.onCall(
+      'lock.extend',
+      () =>
+        new Promise((_, reject) => {
+          fail = () => {
+            reject(outage('unknown'));
+          };
+        }),
+    );
+    const failure = failureOf(lock.extend());
+    host.clock.advance(3_600_000);
+    fail();
+    expect(await failure).toBeInstanceOf(RedisUnavailableError);
+    expect(names()).toEqual(['attempt', 'acquired', 'lost']);
+    expect(host.locks.stats()).toMatchObject({ lost: 1, extendFailed: 0 });
+  });
+
   it.each([
     ['at once', false],
     ['one by one', true],
