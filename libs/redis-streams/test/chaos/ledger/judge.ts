@@ -47,8 +47,8 @@ export function judge(record: WaveRecord, state: RedisState, excuses: Excuses): 
  * @param done the messages that are over, whatever the ledger says
  */
 export function outstanding(record: WaveRecord, done: ReadonlySet<string>, lostUntil = -Infinity): string[] {
-  return [...record.published].flatMap(([message, { startedAt }]) =>
-    record.handled.has(message) || done.has(message) || startedAt <= lostUntil ? [] : [message],
+  return [...record.unhandled].flatMap(([message, { startedAt }]) =>
+    done.has(message) || startedAt <= lostUntil ? [] : [message],
   );
 }
 

@@ -39,6 +39,8 @@ export class WaveRecord {
   readonly notExecuted = new Set<string>();
   readonly failed: string[] = [];
   readonly handled = new Map<string, Handling[]>();
+  /** What is published, and no handling was told of yet: all else need not be looked through again and again. */
+  readonly unhandled = new Map<string, Published>();
   /** How many handlings were told that their entry is another's, by the name of the member; and which ones, by {@link abortOf}. */
   readonly aborted = new Map<string, number>();
   /** What was told of the partitions, in the order of the telling: nobody begins what comes next before this was written. */
@@ -68,13 +70,7 @@ export class WaveRecord {
       if (line.what !== 'stalled' && line.what !== 'cut off') this.#lines += 1;
       switch (line.what) {
         case 'published':
-          this.published.set(line.message, {
-            startedAt: line.startedAt,
-            at: line.at,
-            effect: line.effect,
-            dueAt: line.dueAt,
-          });
-          if (line.attempt > 1) this.repeated += 1;
+          this.#addPublication(line);
           break;
         case 'rejected':
           (line.outcome === 'unknown' ? this.unknown : this.notExecuted).add(line.message);
@@ -101,7 +97,15 @@ export class WaveRecord {
     }
   }
 
+  #addPublication({ message, attempt, startedAt, at, effect, dueAt }: Line & { readonly what: 'published' }): void {
+    const publication = { startedAt, at, effect, dueAt };
+    this.published.set(message, publication);
+    if (!this.handled.has(message)) this.unhandled.set(message, publication);
+    if (attempt > 1) this.repeated += 1;
+  }
+
   #addHandling({ message, by, begunAt, at }: Line & { readonly what: 'handled' }): void {
+    this.unhandled.delete(message);
     const handlings = this.handled.get(message);
     if (handlings === undefined) this.handled.set(message, [{ by, begunAt, at }]);
     else handlings.push({ by, begunAt, at });

@@ -9,8 +9,8 @@ import type { StreamView } from './stream-view.js';
 import { minIdleMs } from './timing.js';
 import { totalsOf, type WaveTotals } from './wave-totals.js';
 
-/** How long everything that is disturbed may take to come to order again, on a busy machine. */
-const patience = { within: 120_000, every: 25 };
+/** How long everything that is disturbed may take to come to order again, on a busy machine; and how often it is looked, by the process that also carries all traffic of the members to Redis. */
+const patience = { within: 120_000, every: 100 };
 
 export interface WaveParts {
   readonly crew: Crew;
@@ -154,9 +154,7 @@ export class Wave {
     this.#faultEndedAt = undefined;
     const flowsAfter = await this.flows(since);
     await eventually(async () => {
-      const before = (await this.#outstanding()).filter(
-        (message) => (this.#record.published.get(message)?.at ?? Infinity) < since,
-      );
+      const before = await this.#outstandingOf(since);
       if (before.length > 0) throw new Error(`Not handled: ${before.length}, such as ${before.slice(0, 3).join(', ')}`);
     }, patience);
     this.recoveries.push({ flowsAfter, settledAfter: machineNow() - since });
@@ -194,8 +192,12 @@ export class Wave {
     await this.crew.ledger.forget(this.name);
   }
 
-  async #outstanding(): Promise<string[]> {
-    const open = outstanding(await this.record(), new Set(), this.#lostUntil);
+  /** Of what was published before a moment. */
+  async #outstandingOf(before: number): Promise<string[]> {
+    const { published } = await this.record();
+    const open = outstanding(this.#record, new Set(), this.#lostUntil).filter(
+      (message) => (published.get(message)?.at ?? Infinity) < before,
+    );
     const done = await this.view.doneAmong(this.name, open);
     return open.filter((message) => !done.has(message));
   }
