@@ -1,5 +1,6 @@
 import { jest } from '@jest/globals';
 import { Logger } from '@nestjs/common';
+import { getRedisConnectionToken, type RedisConnection } from '@redstart/redis-core';
 import { cluster, describeOn, eventually, sentinel, standalone } from '@redstart/redis-testing';
 import { gate, hold, startCache, type CacheApp } from './app.js';
 
@@ -46,6 +47,27 @@ describeOn(
     expect(await call).toBeUndefined();
     expect(here.cache.stats().corrupt).toBe(1);
     expect(await elsewhere.cache.get('flight')).toBe('new');
+  });
+
+  it('renews the lease of a load also while the breaker refuses everything else', async () => {
+    const breaker = { failures: 1, openFor: '10m' } as const;
+    await using refused = await startCache({ ...redis.connection, breaker }, { budget: '10s', lease: '3s' });
+    const connection = refused.context.get<RedisConnection>(getRedisConnectionToken());
+    const [begun, done] = [gate(), gate()];
+    const call = refused.cache.getOrSet('flight', async () => {
+      begun.open();
+      await done.opened;
+      return 'loaded';
+    });
+    await begun.opened;
+    const outage = { library: 'test', operation: 'outage', budgetMs: 1 };
+    await connection.call(outage, () => new Promise(() => undefined)).catch(() => undefined);
+    expect(connection.breakerState).toBe('open');
+    using renewals = hold(refused, 'replies', 'cache.renew');
+    await eventually(() => renewals.count > 0);
+    renewals.release();
+    done.open();
+    expect(await call).toBe('loaded');
   });
 
   it('does not renew the lease of somebody else’s load', async () => {

@@ -350,6 +350,23 @@ describe('the breaker', () => {
     expect(hole.injected).toBeGreaterThan(0);
   });
 
+  it('refuses nothing that is essential: a lease is renewed as soon as Redis answers, whenever the next probe comes', async () => {
+    await using server = await RedisServer.start();
+    await using proxy = await FaultProxy.start(server);
+    await using open = await openConnection({ url: proxy.url, breaker: { failures: 1, openFor: '10m' } });
+    const ping = (essential: boolean, budgetMs: number = aCall.budgetMs) =>
+      open.connection.call({ ...aCall, essential, budgetMs }, (client) => client.ping());
+    const hole = proxy.blackhole();
+    await rejectionOf(ping(true, 60));
+    expect(open.connection.breakerState).toBe('open');
+    // It waits for as long as it may, and no longer.
+    expect(await rejectionOf(ping(true, 60))).toMatchObject({ outcome: 'unknown' });
+    expect(hole.injected).toBeGreaterThan(0);
+    hole.stop();
+    await expect(ping(true)).resolves.toBe('PONG');
+    expect(await rejectionOf(ping(false))).toMatchObject({ outcome: 'not-executed' });
+  });
+
   it('lets calls through again when Redis is back', async () => {
     await using server = await RedisServer.start();
     await using proxy = await FaultProxy.start(server);

@@ -3,6 +3,7 @@ import {
   RedisUnavailableError,
   type Clock,
   type Key,
+  type RedisCall,
   type RedisConnection,
   type RenewalGroup,
   type Script,
@@ -110,16 +111,17 @@ export class LockRuntime {
     return resolveHoldingCall(raw, { ...this.#callDefaults, ...fallback }, where);
   }
 
-  /** Runs a script after everything that was asked for before. */
+  /** Runs a script after everything that was asked for before. @param essential see {@link RedisCall} */
   run<Result>(
     operation: string,
     ttlMs: number,
     script: Script<Result>,
     keys: readonly string[],
     args: readonly ScriptArgument[],
+    essential = false,
   ): Promise<Result> {
     this.mutexes.flush();
-    return this.send(operation, ttlMs, script, keys, args);
+    return this.send(operation, ttlMs, script, keys, args, essential);
   }
 
   /** The same for what is in an order of its own already. */
@@ -129,8 +131,9 @@ export class LockRuntime {
     script: Script<Result>,
     keys: readonly string[],
     args: readonly ScriptArgument[],
+    essential = false,
   ): Promise<Result> {
-    const call = { library: 'redis-lock', operation, budgetMs: this.options.budgetMs(ttlMs) };
+    const call: RedisCall = { library: 'redis-lock', operation, budgetMs: this.options.budgetMs(ttlMs), essential };
     return this.connection.scripts.run(call, script, keys, args);
   }
 

@@ -78,6 +78,20 @@ describeOn(
     expect(single.isHeld).toBe(true);
   });
 
+  it('are sent also while the breaker refuses everything else, or a lock would be lost with Redis there', async () => {
+    await using refused = await DrivenHost.start({ ...redis.connection, breaker: { failures: 1, openFor: '10m' } });
+    const { connection, clock, locks } = refused;
+    const lock = await locks.acquire('job', { ttl: '90s', autoExtend: true });
+    const call = { library: 'test', operation: 'outage', budgetMs: 1 };
+    await connection.call(call, () => new Promise(() => undefined)).catch(() => undefined);
+    expect(connection.breakerState).toBe('open');
+    clock.advance(30_000);
+    await eventually(() => {
+      expect(lock.remainingMs).toBe(surely(90_000));
+    });
+    await expect(locks.tryAcquire('another')).rejects.toBeInstanceOf(RedisUnavailableError);
+  });
+
   it('are tried again in the next period after an outage', async () => {
     const locks = await take(3, 90_000);
     let down = true;

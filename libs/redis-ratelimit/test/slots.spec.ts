@@ -1,4 +1,4 @@
-import { OptionsError } from '@redstart/redis-core';
+import { getRedisConnectionToken, OptionsError, type RedisConnection } from '@redstart/redis-core';
 import { cluster, describeOn, eventually, FaultProxy, standalone } from '@redstart/redis-testing';
 import {
   all,
@@ -70,6 +70,25 @@ describeOn(standalone, cluster)('slots', (redis) => {
     expect(await redis.client().pttl(key)).toBeGreaterThan(0);
     await slot.release();
     expect(await redis.client().exists(key)).toBe(0);
+  });
+
+  it('are kept also while the breaker refuses everything else', async () => {
+    const breaker = { failures: 1, openFor: '10m' } as const;
+    const refused = await startApp({ ...redis.connection, breaker }, { policies, budget: '5s' });
+    try {
+      const connection = refused.get<RedisConnection>(getRedisConnectionToken());
+      await using slot = await refused.get(RateLimitService).acquire('brief', 'kept');
+      const endsAt = async () =>
+        (await redis.client().zrange('test:ratelimit:{kept}:brief:slots', '0', '0', 'WITHSCORES'))[1];
+      const before = await endsAt();
+      const call = { library: 'test', operation: 'outage', budgetMs: 1 };
+      await connection.call(call, () => new Promise(() => undefined)).catch(() => undefined);
+      expect(connection.breakerState).toBe('open');
+      await eventually(async () => (await endsAt()) !== before);
+      expect(slot.signal.aborted).toBe(false);
+    } finally {
+      await refused.close();
+    }
   });
 
   it('abort their signal when Redis has forgotten them', async () => {

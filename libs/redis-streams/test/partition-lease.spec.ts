@@ -115,6 +115,109 @@ describeOn(standalone, cluster)('the lease of a partition', (redis) => {
     expect(await client.lrange(ownerOf(1), 0, -1)).toEqual(['no lease']);
   });
 
+  /** So many beats take longer than the lease lasts. */
+  const beats = 5;
+
+  it('is renewed also while nobody can tell who is alive', async () => {
+    const seen: number[] = [];
+    const app = await startApp(appOf(({ n }) => seen.push(n), { minIdle: '5s', block: 500 }));
+    const connection = connectionOf(app);
+    await owned();
+    const run = connection.scripts.run.bind(connection.scripts);
+    let renewals = 0;
+    jest.spyOn(connection.scripts, 'run').mockImplementation((call, script, ...rest) => {
+      if (script.name === 'streams:join') return Promise.reject(new RedisUnavailableError('no answer', 'unknown'));
+      if (script.name === 'streams:own') renewals += 1;
+      return run(call, script, ...rest);
+    });
+    await eventually(() => renewals >= beats, patience);
+    await publish(app, 1);
+    await eventually(() => seen.length === 1, patience);
+  });
+
+  it('is renewed also while the reading of another one can not begin', async () => {
+    const parcels = defineStream('parcels', { events: { moved: event<Moved>() }, partitions: 2 });
+    const ownerOf = (partition: number) => `shop:stream:{parcels/${partition}}:owner:billing`;
+    @StreamConsumer(parcels, { group: 'billing' })
+    class Billing {
+      @StreamHandler('moved')
+      moved() {
+        return undefined;
+      }
+    }
+    const client = redis.client();
+    await client.set(ownerOf(0), 'another');
+    const options = { minIdle: '5s', block: 500, drainTimeout: 0 } as const;
+    const app = await startApp({ connection: redis.connection, streams: [parcels], consumers: [Billing], options });
+    const connection = connectionOf(app);
+    await eventually(async () => (await client.exists(ownerOf(1))) === 1, patience);
+    let release: () => void = () => undefined;
+    const released = new Promise<void>((resolve) => (release = resolve));
+    let begun = 0;
+    const send = connection.call.bind(connection);
+    jest.spyOn(connection, 'call').mockImplementation(async (call, ...rest) => {
+      if (call.operation === 'streams.ensureGroup') {
+        begun += 1;
+        await released;
+      }
+      return send(call, ...rest);
+    });
+    try {
+      await client.del(ownerOf(0));
+      await eventually(() => begun > 0, patience);
+      const run = jest.spyOn(connection.scripts, 'run');
+      const renewals = () =>
+        run.mock.calls.filter(([, { name }, keys]) => name === 'streams:own' && keys.includes(ownerOf(1))).length;
+      await eventually(() => renewals() >= beats, patience);
+      expect(await client.get(ownerOf(1))).toMatch(/parcels$/);
+    } finally {
+      release();
+    }
+  });
+
+  it('is renewed also while the breaker refuses everything else, and so is all that is held besides', async () => {
+    let end: () => void = () => undefined;
+    const ended = new Promise<void>((resolve) => (end = resolve));
+    let begun = false;
+    @StreamConsumer(shipments, { group: 'billing' })
+    class Billing {
+      @StreamHandler(shipments.event('moved'), { idempotent: true })
+      async moved(): Promise<void> {
+        begun = true;
+        await ended;
+      }
+    }
+    const app = await startApp({
+      connection: { ...redis.connection, breaker: { failures: 1, openFor: '10m' } },
+      streams: [shipments],
+      consumers: [Billing],
+      options: { drainTimeout: 0, minIdle: '3s', block: 500 },
+    });
+    const connection = connectionOf(app);
+    await publish(app, 1);
+    await eventually(() => begun, patience);
+    await connection
+      .call({ library: 'test', operation: 'outage', budgetMs: 1 }, () => new Promise(() => undefined))
+      .catch(() => undefined);
+    expect(connection.breakerState).toBe('open');
+    const run = connection.scripts.run.bind(connection.scripts);
+    const answered = new Set<string>();
+    jest.spyOn(connection.scripts, 'run').mockImplementation(async (call, script, ...rest) => {
+      const result = await run(call, script, ...rest);
+      answered.add(script.name);
+      return result;
+    });
+    try {
+      await eventually(() => {
+        expect([...answered].toSorted()).toEqual([
+          ...['streams:inbox-renew', 'streams:join', 'streams:own', 'streams:renew'],
+        ]);
+      }, patience);
+    } finally {
+      end();
+    }
+  });
+
   it('ends here by itself when it can not be renewed', async () => {
     let signal: AbortSignal | undefined;
     const app = await startApp(

@@ -157,7 +157,8 @@ export class Leases {
       return now < until;
     });
     if (kept.length === 0) return;
-    const held = await renewLeases(scripts, callOf('cache.renew', budgetMs), kept, leaseMs);
+    const call = { ...callOf('cache.renew', budgetMs), essential: true };
+    const held = await renewLeases(scripts, call, kept, leaseMs);
     kept.forEach(({ lost }, index) => {
       if (held[index] === false) lost();
     });

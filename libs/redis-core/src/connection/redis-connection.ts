@@ -29,6 +29,11 @@ export interface RedisCall {
   readonly operation: string;
   /** How long the whole call may take, waiting for a connection included, in milliseconds. */
   readonly budgetMs: number;
+  /**
+   * Sent also while the breaker is open. For the few calls in the background that others hang on, such as the renewal of a lease: refused until some probe has found Redis again, the lease would lapse with Redis there.
+   * @default false
+   */
+  readonly essential?: boolean;
 }
 
 /** What `send` can know of the call it belongs to. */
@@ -206,6 +211,7 @@ export class RedisConnection {
   #guarded<T>(call: RedisCall, send: (client: RedisClient, attempt: CallAttempt) => Promise<T>): Promise<T> {
     if (this.closed) return Promise.reject(this.#closedError(call.operation));
     if (!this.#breaker.healthy) {
+      if (call.essential === true && this.#breaker.state !== 'closed') return this.#send(call, send);
       return this.#breaker.run(
         () => this.#send(call, send),
         () =>

@@ -114,5 +114,5 @@ export function extendAll(
   ttlMs: number,
 ): Promise<readonly (boolean | RedisCommandError)[]> {
   const { keys, args } = extendCall(entries, ttlMs);
-  return runtime.run('lock.extend', ttlMs, extendScript, keys, args);
+  return runtime.run('lock.extend', ttlMs, extendScript, keys, args, true);
 }

@@ -79,7 +79,7 @@ export class SlotKeeper {
   async #extend(slots: readonly KeptSlot[]): Promise<void> {
     const sentAtMs = this.clock.now();
     const extended = await this.#connection.scripts.run(
-      callOf('extend', this.#budgetMs),
+      { ...callOf('extend', this.#budgetMs), essential: true },
       extendSlotsScript,
       slots.map(({ key }) => key),
       slots.flatMap(({ id, leaseMs }) => [id, leaseMs * 1_000]),

@@ -22,6 +22,11 @@ export function backgroundCall({ options }: Pick<GroupMember, 'options'>, operat
   return { library: 'redis-streams', operation: `streams.${operation}`, budgetMs: options.commandTimeoutMs };
 }
 
+/** The same of what keeps a lease. */
+export function renewingCall(member: Pick<GroupMember, 'options'>, operation: string): RedisCall {
+  return { ...backgroundCall(member, operation), essential: true };
+}
+
 /** Whether an answer says that the group, or its stream, is gone. */
 export function isGroupGone(error: unknown): boolean {
   return error instanceof RedisCommandError && (error.reason === 'NOGROUP' || error.reason === 'UNBLOCKED');

@@ -3,7 +3,7 @@ import type { Delivery } from '../scripts/claim.js';
 import { renewScript } from '../scripts/renew.js';
 import { Inbox } from '../effects/inbox.js';
 import type { ConsumerTelemetry } from '../telemetry/consumer-telemetry.js';
-import { backgroundCall, isGroupGone, type GroupMember } from './group.js';
+import { isGroupGone, renewingCall, type GroupMember } from './group.js';
 import { HeldEntry } from './held-entry.js';
 import type { Source } from './source.js';
 
@@ -113,7 +113,7 @@ export class HeldEntries implements RenewalGroup<Heartbeat> {
 
   async #renewEntries(source: Source, entries: readonly HeldEntry[]): Promise<void> {
     const { connection, consumer, name, options } = this.#member;
-    const call = backgroundCall(this.#member, 'renew');
+    const call = renewingCall(this.#member, 'renew');
     for (let from = 0; from < entries.length; from += renewedTogether) {
       const some = entries.slice(from, from + renewedTogether);
       const askedAt = connection.clock.now();

@@ -1,5 +1,5 @@
 import { RedisUnavailableError } from '@redstart/redis-core';
-import { backgroundCall, type GroupMember } from '../consumer/group.js';
+import { backgroundCall, renewingCall, type GroupMember } from '../consumer/group.js';
 import type { HeldEntry } from '../consumer/held-entry.js';
 import { backoffMs, pause } from '../consumer/pause.js';
 import {
@@ -87,7 +87,7 @@ export class Inbox {
     if (notes.length === 0) return;
     const { connection, options } = this.#member;
     await connection.scripts.run(
-      backgroundCall(this.#member, 'inbox'),
+      renewingCall(this.#member, 'inbox'),
       renewInboxScript,
       notes.map(({ key }) => key),
       [options.minIdleMs, ...notes.map(({ token }) => token)],

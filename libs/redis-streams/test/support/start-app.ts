@@ -1,11 +1,11 @@
 import type { LoggerService, ModuleMetadata, Provider, Type } from '@nestjs/common';
 import { Test, type TestingModule } from '@nestjs/testing';
-import { RedisModule, type RedisClient } from '@redstart/redis-core';
+import { RedisModule, type RedisClient, type RedisModuleOptions } from '@redstart/redis-core';
 import type { TopologyConnection } from '@redstart/redis-testing';
 import { RedisStreamsModule, type RedisStreamsOptions, type StreamDefinition } from '../../src/index.js';
 
 export interface AppOptions {
-  connection: TopologyConnection | { client: RedisClient };
+  connection: (TopologyConnection | { client: RedisClient }) & Pick<RedisModuleOptions, 'breaker'>;
   streams: StreamDefinition[];
   consumers?: (Type | Provider)[];
   controllers?: Type[];

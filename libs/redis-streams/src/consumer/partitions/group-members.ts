@@ -1,6 +1,6 @@
 import type { Subscription } from '@redstart/redis-core';
 import { joinScript } from '../../scripts/partitions.js';
-import { backgroundCall, type GroupMember } from '../group.js';
+import { backgroundCall, renewingCall, type GroupMember } from '../group.js';
 import type { Reporter } from '../reporter.js';
 
 /** The members of a group that share the partitions of a stream, as one of them sees them: who is alive, and what they tell each other. */
@@ -55,7 +55,7 @@ export class GroupMembers {
    */
   async join(): Promise<{ names: readonly string[]; changed: boolean }> {
     const names = await this.#member.connection.scripts.run(
-      backgroundCall(this.#member, 'partitions'),
+      renewingCall(this.#member, 'partitions'),
       joinScript,
       [this.#key],
       [this.name, this.#leaseMs],

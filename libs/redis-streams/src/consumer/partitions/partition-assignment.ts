@@ -30,7 +30,7 @@ interface Partition {
 /**
  * Shares the partitions of a stream among the live members of a group, so that each has one owner at a time.
  *
- * Each member notes that it is alive with every *beat*, three times per lease, and learns who else is. Rendezvous hashing says whom each partition should belong to. What should be ours and has no owner is *taken*: a lease in
+ * Each member notes that it is alive with every *beat*, three times per lease, and learns who else is; beside that, whatever becomes of it, it renews what it owns. Rendezvous hashing says whom each partition should belong to. What should be ours and has no owner is *taken*: a lease in
  * Redis, and then all that is pending in it, from whomever, the oldest first, before anything new. What should be another's is *revoked*: no more is read, what has not begun is given back, and when what runs has been settled the lease is
  * given up; until then it is renewed, so the next owner never works on the partition beside this one. Members tell each other of changes, so nobody waits for the next beat.
  *
@@ -52,6 +52,9 @@ export class PartitionAssignment {
   #state: 'idle' | 'sharing' | 'stopping' | 'left' = 'idle';
   readonly #revocations = new Set<Promise<void>>();
   readonly #endings = new Set<Promise<void>>();
+  readonly #beginnings = new Set<Promise<void>>();
+  /** What should be ours, as far as was known last. */
+  #wanted: ReadonlySet<Partition> = new Set();
 
   constructor(context: PartContext, membersKey: string, partitions: readonly StreamKeys[]) {
     const { member, reporter } = context;
@@ -79,6 +82,7 @@ export class PartitionAssignment {
     });
     this.#beating = this.#beat();
     await this.#beating;
+    await Promise.all(this.#beginnings);
   }
 
   /** Resolves when nothing is read any more; the leases go on. */
@@ -87,7 +91,7 @@ export class PartitionAssignment {
     // A partition that is being taken at this moment is stopped with the others.
     await this.#beating;
     await this.#members.close();
-    await Promise.all([...this.#endings, ...this.parts.map((part) => part.stop())]);
+    await Promise.all([...this.#beginnings, ...this.#endings, ...this.parts.map((part) => part.stop())]);
   }
 
   /** @param stillRunning entries whose handlers had not ended */
@@ -120,61 +124,73 @@ export class PartitionAssignment {
     );
   }
 
-  /** Never rejects: the next beat tries again. */
+  /** Never rejects: the next beat tries again. It comes so long after this one has begun, however long Redis took to answer: a lease does not wait. */
   async #beat(): Promise<void> {
-    const { reporter } = this.#context;
+    const { member, reporter } = this.#context;
+    const { clock } = member.connection;
+    const begunAt = clock.now();
     this.#plannedAt = Infinity;
     try {
       if (this.#state !== 'left') await this.#share();
     } catch (error) {
       reporter.error('sharing the partitions', error);
     }
-    this.#plan((this.#leaseMs / beatsPerLease) * (0.8 + Math.random() * 0.2));
+    const everyMs = (this.#leaseMs / beatsPerLease) * (0.8 + Math.random() * 0.2);
+    this.#plan(Math.max(0, begunAt + everyMs - clock.now()));
   }
 
+  /** The leases are renewed beside looking who is alive: neither waits for the other, or fails with it. */
   async #share(): Promise<void> {
-    const { names, changed } = await this.#members.join();
-    const wanted = new Set(
-      this.#partitions.filter(({ number }) => rendezvousOwner(number, names) === this.#members.name),
-    );
-    const asked = this.#partitions.filter((partition) => this.#concerns(partition, wanted.has(partition)));
-    const tenures = new Map(asked.map((partition) => [partition, partition.owned]));
-    await this.#leases.own(asked, async (partition, answer) => {
-      if (answer !== undefined) await this.#settled(partition, tenures.get(partition), answer, wanted.has(partition));
-      if (partition.owned !== undefined && !wanted.has(partition) && this.#state === 'sharing') this.#revoke(partition);
-    });
-    if (changed) await this.#members.tellOthers();
-  }
-
-  /** Whether its lease is to be taken or renewed. */
-  #concerns(partition: Partition, wanted: boolean): boolean {
-    // A process that stood still learns here that its time is over.
-    if (partition.owned?.lease.holds === false) this.#lose(partition);
-    return partition.owned !== undefined || (wanted && !partition.ending && this.#state === 'sharing');
-  }
-
-  /** Redis has answered. @param asked the tenure that it was asked for, if there was one */
-  async #settled(
-    partition: Partition,
-    asked: Partition['owned'],
-    { tenure, until }: LeaseAnswer,
-    wanted: boolean,
-  ): Promise<void> {
-    const { owned } = partition;
-    if (owned === undefined && asked === undefined) {
-      if (tenure !== 'denied') await this.#take(partition, until);
-      return;
+    const renewed = this.#renew();
+    try {
+      const { names, changed } = await this.#members.join();
+      this.#wanted = new Set(
+        this.#partitions.filter(({ number }) => rendezvousOwner(number, names) === this.#members.name),
+      );
+      if (this.#state === 'sharing') await this.#takeWanted();
+      if (changed) await this.#members.tellOthers();
+    } finally {
+      await renewed;
     }
-    // Given up meanwhile: the answer is about a tenure that is over, and not to begin another one with. Taken anew: it was free for a while, and others may have had it.
-    const kept = (tenure === 'kept' || tenure === 'strayed') && owned?.lease.renew(until) === true;
-    if (!kept) this.#lose(partition);
-    else if (tenure === 'strayed') owned.part.refresh();
-    // Nobody else could have it as long as a lease in our name lasts.
-    if (!kept && tenure !== 'denied' && !wanted) await this.#leases.disown(partition);
+    if (this.#state !== 'sharing') return;
+    for (const partition of this.#partitions) if (!this.#wanted.has(partition)) this.#revoke(partition);
   }
 
-  async #take(partition: Partition, until: number): Promise<void> {
-    const { consumer, connection, options } = this.#context.member;
+  /** Never rejects. */
+  async #renew(): Promise<void> {
+    // A process that stood still learns here that its time is over.
+    for (const partition of this.#partitions) if (partition.owned?.lease.holds === false) this.#lose(partition);
+    const asked = this.#partitions.filter(({ owned }) => owned !== undefined);
+    const tenures = new Map(asked.map((partition) => [partition, partition.owned]));
+    await this.#leases.own(asked, (partition, answer) => this.#renewed(partition, tenures.get(partition), answer));
+  }
+
+  /** Never rejects. */
+  async #takeWanted(): Promise<void> {
+    const free = [...this.#wanted].filter(({ owned, ending }) => owned === undefined && !ending);
+    await this.#leases.own(free, (partition, { tenure, until }) => {
+      if (tenure !== 'denied') this.#take(partition, until);
+    });
+  }
+
+  /** Redis has answered. @param asked the tenure that it was asked for */
+  async #renewed(partition: Partition, asked: Partition['owned'], { tenure, until }: LeaseAnswer): Promise<void> {
+    const { owned } = partition;
+    // Given up meanwhile: the answer is about a tenure that is over.
+    if (owned !== undefined && owned === asked) {
+      // Taken anew: it was free for a while, and others may have had it.
+      const kept = (tenure === 'kept' || tenure === 'strayed') && owned.lease.renew(until);
+      if (!kept) this.#lose(partition);
+      else if (tenure === 'strayed') owned.part.refresh();
+    }
+    // Nobody else could have it as long as a lease in our name lasts.
+    const isLeft = partition.owned === undefined && !this.#wanted.has(partition);
+    if (isLeft && tenure !== 'denied') await this.#leases.disown(partition);
+  }
+  /** Its reading begins in the background: whoever has more of them goes on renewing those. */
+  #take(partition: Partition, until: number): void {
+    const { member, reporter } = this.#context;
+    const { consumer, connection, options } = member;
     const lease = new Lease(connection.clock, until, () => {
       if (partition.owned?.lease === lease) this.#lose(partition);
     });
@@ -187,7 +203,15 @@ export class PartitionAssignment {
       lasts: () => lease.outlasts(options.blockMs),
     });
     partition.owned = { part, lease, revoking: false };
-    await part.start();
+    const beginning = part
+      .start()
+      .catch((error: unknown) => {
+        reporter.error(`beginning to read the partition ${partition.number}`, error);
+      })
+      .finally(() => {
+        this.#beginnings.delete(beginning);
+      });
+    this.#beginnings.add(beginning);
   }
 
   #revoke(partition: Partition): void {

@@ -1,7 +1,7 @@
 import { hashSlot } from '@redstart/redis-core';
 import type { StreamKeys } from '../../keys.js';
 import { disownScript, ownScript, type Tenure } from '../../scripts/partitions.js';
-import { backgroundCall, type GroupMember } from '../group.js';
+import { backgroundCall, renewingCall, type GroupMember } from '../group.js';
 import type { Reporter } from '../reporter.js';
 
 /** So many leases are renewed by one script: less than a millisecond of the server. */
@@ -36,19 +36,20 @@ export class PartitionLeases {
 
   /**
    * Takes or renews leases, by one script per slot: for each partition GET, SET PX, and XPENDING of its streams. Never rejects.
-   * @param answered told of each partition; undefined when there was no answer, and the next beat tries again
+   * @param answered told of each partition that Redis has answered for; of the others the next beat asks again
    */
   async own<P extends LeasedPartition>(
     partitions: readonly P[],
-    answered: (partition: P, answer: LeaseAnswer | undefined) => Promise<void>,
+    answered: (partition: P, answer: LeaseAnswer) => Promise<void> | void,
   ): Promise<void> {
     await Promise.all(
       this.#together(partitions).map(async (some) => {
         const answers = await this.#ask(some);
         await Promise.all(
           some.map(async (partition, at) => {
+            const answer = answers[at];
             try {
-              await answered(partition, answers[at]);
+              if (answer !== undefined) await answered(partition, answer);
             } catch (error) {
               this.#report(partition, error);
             }
@@ -74,7 +75,7 @@ export class PartitionLeases {
     const until = connection.clock.now() + this.#leaseMs;
     try {
       const tenures = await connection.scripts.run(
-        backgroundCall(this.#member, 'partitions'),
+        renewingCall(this.#member, 'partitions'),
         ownScript,
         partitions.flatMap(({ keys }) => [keys.owner(group), keys.stream, keys.retry(group)]),
         [this.#name, this.#leaseMs, group, name, options.minIdleMs],
