@@ -1,3 +1,4 @@
+import { jest } from '@jest/globals';
 import type { LoggerService } from '@nestjs/common';
 import type { TestingModule } from '@nestjs/testing';
 import { getRedisConnectionToken, type RedisConnection } from '@redstart/redis-core';
@@ -9,6 +10,7 @@ import {
   type StreamContext,
   type StreamProducer,
 } from '../src/index.js';
+import { ReadAhead } from '../src/consumer/read-ahead.js';
 import { orders, type OrderCreated } from './support/orders.js';
 import { age, billingDeadLetters, consumers, entries, ordersKey, pending } from './support/read-redis.js';
 import { closeApps, closingApps, startApp, type AppOptions } from './support/start-app.js';
@@ -228,9 +230,13 @@ describeOn(standalone, cluster)('recovery of entries', (redis) => {
     const { id } = await app.get<Orders>(getStreamToken(orders)).publish('order.created', { id: 1 });
     await eventually(() => signal !== undefined);
     const client = redis.client();
+    // Who can't keep what it has takes less for a while.
+    const takesLess = jest.spyOn(ReadAhead.prototype, 'suspend');
     await client.call('xclaim', ordersKey, 'billing', 'thief', 0, id);
 
     await eventually(() => signal?.aborted === true, { within: 10_000 });
+    expect(takesLess).toHaveBeenCalled();
+    takesLess.mockRestore();
     // Not stolen back by a renewal.
     expect(await pending(client)).toMatchObject([{ id, consumer: 'thief' }]);
     fail(new Error('too late'));

@@ -75,7 +75,7 @@ export class Dispatcher {
     this.#telemetry = telemetry;
     const watch = new StandingWatch(member, telemetry, reporter);
     const { concurrency, prefetch } = member.consumer;
-    this.#ahead = new ReadAhead(concurrency * largestBatch, prefetch);
+    this.#ahead = new ReadAhead(concurrency, concurrency * largestBatch, prefetch);
     this.#collector = new BatchCollector(member.connection.clock, (batch) => {
       this.#ready.push(batch);
       this.#fill();
@@ -88,13 +88,13 @@ export class Dispatcher {
         else this.#collector.add(handler, item);
       },
       dropped: this.#drop,
-      freed: () => {
-        this.#ahead.restore();
+      freed: (ended) => {
+        this.#ahead.restore(ended);
         this.#fill();
         this.#waiters.notify();
       },
     });
-    this.held = new HeldEntries(member, telemetry, () => {
+    this.held = new HeldEntries(member, telemetry, this.#ahead, () => {
       this.#giveBackStranded();
       watch.tellOfSlow(this.held.running);
       watch.tellOfSetAside(this.#waiting.aside);

@@ -14,8 +14,8 @@ export interface SlotListener {
   readonly collected: RunListener['collected'];
   /** Not begun: it is another consumer's by now. */
   readonly dropped: (entry: HeldEntry) => void;
-  /** A slot is free again. */
-  readonly freed: () => void;
+  /** A slot is free again, and so many entries have ended. */
+  readonly freed: (ended: number) => void;
 }
 
 /** The slots of one consumer, `concurrency` of them: each is *free*, or *taken* by an entry, or a batch, from its beginning until its handler has ended or was given up. A suspect begins when its trial has been noted, and leaves the gate with its slot, or with that of its batch. */
@@ -110,6 +110,6 @@ export class HandlerSlots {
   #free(...ended: readonly HeldEntry[]): void {
     this.#taken -= 1;
     for (const entry of ended) this.#member.trials.leave(entry);
-    this.#listener.freed();
+    this.#listener.freed(ended.length);
   }
 }

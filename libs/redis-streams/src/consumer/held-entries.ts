@@ -5,6 +5,7 @@ import { Inbox } from '../effects/inbox.js';
 import type { ConsumerTelemetry } from '../telemetry/consumer-telemetry.js';
 import { isGroupGone, renewingCall, type GroupMember } from './group.js';
 import { HeldEntry } from './held-entry.js';
+import type { ReadAhead } from './read-ahead.js';
 import type { Source } from './source.js';
 
 /** So many entries are renewed by one script: a few milliseconds of the server. */
@@ -30,13 +31,15 @@ export class HeldEntries implements RenewalGroup<Heartbeat> {
   bytes = 0;
   readonly #member: GroupMember;
   readonly #telemetry: ConsumerTelemetry;
+  readonly #ahead: ReadAhead;
   readonly #onBeat: () => void;
   readonly #inbox: Inbox;
   readonly #sources = new Set<Source>();
   #heartbeat: Renewal | undefined;
 
   /** @param onBeat told before each renewal */
-  constructor(member: GroupMember, telemetry: ConsumerTelemetry, onBeat: () => void) {
+  constructor(member: GroupMember, telemetry: ConsumerTelemetry, ahead: ReadAhead, onBeat: () => void) {
+    this.#ahead = ahead;
     this.#onBeat = onBeat;
     this.#inbox = new Inbox(member);
     this.#member = member;
@@ -157,6 +160,7 @@ export class HeldEntries implements RenewalGroup<Heartbeat> {
     // Settled while the renewal was under way: it is nobody's, as it should be.
     if (entry.source.held.get(entry.id) !== entry || entry.lost || entry.committed) return;
     this.#telemetry.lost(entry);
+    this.#ahead.suspend();
     entry.lose(new Error(`The entry ${entry.id} belongs to this consumer no more.`));
   }
 }

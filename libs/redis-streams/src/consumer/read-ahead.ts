@@ -15,34 +15,49 @@ export interface EntryCounts {
   readonly aside: number;
 }
 
-/** How far a consumer reads ahead of its slots: up to `prefetch`, and not at all after some have waited in vain, until a handler has ended again. */
+/**
+ * How many entries a consumer takes: as many as its slots have room for, and up to `prefetch` ahead of them.
+ *
+ * When some have waited in vain, or could not be kept, it has taken more than it can do for now, and all that is in vain is work, too. Then it takes no more than one for each slot, and one more for each that has ended since: so after a moment it
+ * takes as many as before, if they end fast, and otherwise what it can do.
+ *
+ * @see  the slow start of TCP: https://www.rfc-editor.org/rfc/rfc5681#section-3.1
+ */
 export class ReadAhead {
-  /** How many entries the slots have room for: batches have many. */
-  readonly room: number;
-  readonly #prefetch: number;
-  #ahead: number;
+  readonly #slots: number;
+  readonly #room: number;
+  readonly #largest: number;
+  #capacity: number;
 
-  constructor(room: number, prefetch: number) {
-    this.room = room;
-    this.#prefetch = prefetch;
-    this.#ahead = prefetch;
+  /** @param slots of the consumer @param room how many entries they have room for: batches have many */
+  constructor(slots: number, room: number, prefetch: number) {
+    this.#slots = slots;
+    this.#room = room;
+    this.#largest = room + prefetch;
+    this.#capacity = this.#largest;
   }
 
-  /** Some have waited in vain. */
+  /** How many entries may be in the slots at present. */
+  get room(): number {
+    return Math.min(this.#room, this.#capacity);
+  }
+
+  /** Some have waited in vain, or could not be kept. */
   suspend(): void {
-    this.#ahead = 0;
+    this.#capacity = this.#slots;
   }
 
-  /** A handler has ended. */
-  restore(): void {
-    this.#ahead = this.#prefetch;
+  /** So many have ended. */
+  restore(ended: number): void {
+    this.#capacity = Math.min(this.#largest, this.#capacity + ended);
   }
 
   /** How many entries to ask for; 0 while enough of them are here. */
   wanted({ here, settling, aside }: EntryCounts): number {
-    const waiting = Math.max(0, here - this.room);
-    const enough = here >= this.room && waiting * 2 >= this.#ahead;
-    const capacity = this.room + this.#ahead;
+    const capacity = this.#capacity;
+    const { room } = this;
+    const waiting = Math.max(0, here - room);
+    const enough = here >= room && waiting * 2 >= capacity - room;
     if (enough || aside > mostSetAside || settling > mostSettling * capacity) return 0;
     // In two halves: while one is handled, the other is on its way.
     return Math.min(capacity - here, Math.max(smallestHalf, Math.ceil(capacity / 2)));
