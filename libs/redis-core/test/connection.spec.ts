@@ -367,6 +367,23 @@ describe('the breaker', () => {
     expect(await rejectionOf(ping(false))).toMatchObject({ outcome: 'not-executed' });
   });
 
+  it('closes also when only essential calls are made', async () => {
+    await using server = await RedisServer.start();
+    await using proxy = await FaultProxy.start(server);
+    await using open = await openConnection({ url: proxy.url, breaker: { failures: 1, openFor: '50ms' } });
+    const ping = (budgetMs: number) =>
+      open.connection.call({ ...aCall, essential: true, budgetMs }, (client) => client.ping());
+    const hole = proxy.blackhole();
+    await rejectionOf(ping(60));
+    expect(open.connection.breakerState).not.toBe('closed');
+    expect(hole.injected).toBeGreaterThan(0);
+    hole.stop();
+    await eventually(async () => {
+      await expect(ping(aCall.budgetMs)).resolves.toBe('PONG');
+      expect(open.connection.breakerState).toBe('closed');
+    });
+  });
+
   it('lets calls through again when Redis is back', async () => {
     await using server = await RedisServer.start();
     await using proxy = await FaultProxy.start(server);

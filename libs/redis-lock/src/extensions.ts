@@ -34,7 +34,7 @@ export class Extensions {
   extend(entry: ExtendEntry): Promise<boolean> {
     return new Promise<boolean>((resolve, reject) => {
       const pending = { ...entry, resolve, reject };
-      if (this.#collected === undefined) void this.#send([pending]);
+      if (this.#collected === undefined) void this.#send([pending], false);
       else this.#collect(this.#collected, pending);
     });
   }
@@ -46,7 +46,7 @@ export class Extensions {
       return work();
     } finally {
       this.#collected = undefined;
-      for (const { entries } of collected.values()) void this.#send(entries);
+      for (const { entries } of collected.values()) void this.#send(entries, true);
     }
   }
 
@@ -59,14 +59,15 @@ export class Extensions {
     collected.set(group, batch);
     if (batch.leases < largestBatch) return;
     collected.delete(group);
-    void this.#send(batch.entries);
+    void this.#send(batch.entries, true);
   }
 
-  async #send(batch: readonly Pending[]): Promise<void> {
+  /** @param essential whether nobody waits for it, and leases hang on it */
+  async #send(batch: readonly Pending[], essential: boolean): Promise<void> {
     const [first] = batch;
     if (first === undefined) return;
     try {
-      const outcomes = await extendAll(this.runtime, batch, first.ttlMs);
+      const outcomes = await extendAll(this.runtime, batch, { ttlMs: first.ttlMs, essential });
       batch.forEach(({ resolve, reject }, index) => {
         const outcome = outcomes[index];
         if (typeof outcome === 'boolean') resolve(outcome);
@@ -75,7 +76,7 @@ export class Extensions {
     } catch (error) {
       const isOfOne = batch.length > 1 && error instanceof RedisCommandError;
       for (const pending of batch) {
-        if (isOfOne) void this.#send([pending]);
+        if (isOfOne) void this.#send([pending], essential);
         else pending.reject(error);
       }
     }

@@ -89,6 +89,8 @@ describeOn(
     await eventually(() => {
       expect(lock.remainingMs).toBe(surely(90_000));
     });
+    // Whoever waits for an answer is not to wait for long.
+    await expect(lock.extend()).rejects.toMatchObject({ code: 'REDIS_UNAVAILABLE', outcome: 'not-executed' });
     await expect(locks.tryAcquire('another')).rejects.toBeInstanceOf(RedisUnavailableError);
   });
 

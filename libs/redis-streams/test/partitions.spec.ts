@@ -1,7 +1,9 @@
 import { once } from 'node:events';
+import { jest } from '@jest/globals';
 import type { TestingModule } from '@nestjs/testing';
 import { getRedisConnectionToken, type RedisConnection } from '@redstart/redis-core';
 import { cluster, describeOn, eventually, serversOf, standalone } from '@redstart/redis-testing';
+import { Dispatcher } from '../src/consumer/dispatcher.js';
 import { KeyLanes } from '../src/consumer/key-lanes.js';
 import { rendezvousOwner } from '../src/consumer/partitions/rendezvous.js';
 import { murmur3 } from '../src/producer/murmur3.js';
@@ -390,6 +392,46 @@ describeOn(standalone, cluster)('partitions', (redis) => {
       expect(seen).toEqual([1, 2, 3, 4]);
       expect(await pendingInAll()).toBe(0);
     });
+  });
+
+  it('reads the others on while one partition is paused, however much of that waits here', async () => {
+    const seen: number[] = [];
+    let end: () => void = () => undefined;
+    const app = await start(
+      ({ n }) => {
+        seen.push(n);
+        return n === 1 ? new Promise<void>((resolve) => (end = resolve)) : undefined;
+      },
+      { concurrency: 1, prefetch: 2 },
+    );
+    await ownersAre(1);
+    const producer = producerOf(app);
+    const keys = Array.from({ length: 100 }, (_, index) => `key-${index}`);
+    const [first = '', second = '', third = ''] = keys.filter((key) => murmur3(key) % partitions === 0);
+    const elsewhere = keys.find((key) => murmur3(key) % partitions === 1) ?? '';
+    for (const [at, key] of [first, second, third].entries()) await producer.publish('moved', { n: at + 1 }, { key });
+    await eventually(async () => {
+      expect(seen).toEqual([1]);
+      expect(await pendingInAll()).toBe(3);
+    }, patience);
+    const connection = app.get<RedisConnection>(getRedisConnectionToken());
+    const paused = `${keyOf(0)}:paused:billing`;
+    const stall = jest.spyOn(Dispatcher.prototype, 'stall');
+    await redis.client().set(paused, '1');
+    await connection.subscriber.publish(connection.client, paused, 'paused');
+    await eventually(() => {
+      expect(stall).toHaveBeenCalledWith(expect.anything(), true);
+    }, patience);
+    stall.mockRestore();
+    end();
+    await producer.publish('moved', { n: 4 }, { key: elsewhere });
+    await eventually(() => {
+      expect(seen).toEqual([1, 4]);
+    }, patience);
+    await redis.client().del(paused);
+    await eventually(() => {
+      expect(seen).toEqual([1, 4, 2, 3]);
+    }, patience);
   });
 
   async function nudge(app: TestingModule): Promise<void> {

@@ -19,8 +19,6 @@ describe('how many entries a consumer takes', () => {
     const ahead = new ReadAhead(10, 40, 20);
     ahead.suspend();
     expect([takes(ahead), ahead.room]).toEqual([10, 10]);
-    ahead.restore(0); // A slot is free because its entry is gathered for a batch.
-    expect(takes(ahead)).toBe(10);
     ahead.restore(1);
     expect([takes(ahead), ahead.room]).toEqual([11, 11]);
     ahead.restore(34);
@@ -29,5 +27,12 @@ describe('how many entries a consumer takes', () => {
     expect([takes(ahead), ahead.room]).toEqual([60, 40]);
     ahead.suspend();
     expect(takes(ahead)).toBe(10);
+  });
+
+  it('may always be more while not very many wait for Redis to know that they have ended', () => {
+    const ahead = new ReadAhead(1, 1, 2);
+    ahead.suspend();
+    const wanted = (settling: number) => ahead.wanted({ here: 0, settling, aside: 0 });
+    expect([wanted(24), wanted(25)]).toEqual([1, 0]);
   });
 });

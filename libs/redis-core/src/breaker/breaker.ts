@@ -71,16 +71,17 @@ export class Breaker {
     return !this.#suspicious;
   }
 
-  /** Runs `work` under the policy. Rejects with `refused()` when the circuit is open, without having called it. */
-  async run<T>(work: () => Promise<T>, refused: () => Error): Promise<T> {
+  /** Runs `work` under the policy. When the circuit is open, does what `refused` does instead, without having called it. */
+  async run<T>(work: () => Promise<T>, refused: () => Promise<T>): Promise<T> {
     // A half-open policy would let every further caller wait for the probe: they are refused like in the open state.
-    if (this.#policy.state === CircuitState.HalfOpen) throw refused();
+    if (this.#policy.state === CircuitState.HalfOpen) return refused();
     try {
       const result = await this.#policy.execute(work);
       this.#suspicious = false;
       return result;
     } catch (error) {
-      throw error instanceof BrokenCircuitError ? refused() : error;
+      if (error instanceof BrokenCircuitError) return refused();
+      throw error;
     }
   }
 

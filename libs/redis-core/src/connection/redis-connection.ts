@@ -211,15 +211,9 @@ export class RedisConnection {
   #guarded<T>(call: RedisCall, send: (client: RedisClient, attempt: CallAttempt) => Promise<T>): Promise<T> {
     if (this.closed) return Promise.reject(this.#closedError(call.operation));
     if (!this.#breaker.healthy) {
-      if (call.essential === true && this.#breaker.state !== 'closed') return this.#send(call, send);
-      return this.#breaker.run(
-        () => this.#send(call, send),
-        () =>
-          new RedisUnavailableError(
-            `${call.operation}: ${this.place} has not answered lately; not asked again for the moment.`,
-            'not-executed',
-          ),
-      );
+      const work = () => this.#send(call, send);
+      // It is the probe when one is due, and goes past the breaker otherwise.
+      return this.#breaker.run(work, call.essential === true ? work : () => Promise.reject(this.#refusedError(call)));
     }
     return this.client.status === 'ready' ? this.#sendNow(call, send) : this.#countingOutages(this.#send(call, send));
   }
@@ -285,6 +279,13 @@ export class RedisConnection {
       `${operation}: no connection to ${this.place} within ${budgetMs} ms${reason}; nothing was sent.`,
       outcome,
       lastFailure === undefined ? undefined : { cause: lastFailure },
+    );
+  }
+
+  #refusedError({ operation }: RedisCall): Error {
+    return new RedisUnavailableError(
+      `${operation}: ${this.place} has not answered lately; not asked again for the moment.`,
+      'not-executed',
     );
   }
 

@@ -111,8 +111,8 @@ export function extendCall(
 export function extendAll(
   runtime: LockRuntime,
   entries: readonly ExtendEntry[],
-  ttlMs: number,
+  { ttlMs, essential }: { readonly ttlMs: number; readonly essential: boolean },
 ): Promise<readonly (boolean | RedisCommandError)[]> {
   const { keys, args } = extendCall(entries, ttlMs);
-  return runtime.run('lock.extend', ttlMs, extendScript, keys, args, true);
+  return runtime.run('lock.extend', ttlMs, extendScript, keys, args, essential);
 }

@@ -88,8 +88,8 @@ export class Dispatcher {
         else this.#collector.add(handler, item);
       },
       dropped: this.#drop,
-      freed: (ended) => {
-        this.#ahead.restore(ended);
+      freed: (entries) => {
+        this.#ahead.restore(entries);
         this.#fill();
         this.#waiters.notify();
       },
@@ -184,6 +184,7 @@ export class Dispatcher {
   /** Some streams are another's by now: what waits is dropped, and the signals of what runs abort. */
   abandon(sources: readonly Source[]): void {
     this.#takeWaiting(({ source }) => sources.includes(source)).forEach(this.#drop);
+    this.#ahead.suspend();
     const reason = new Error('The partition belongs to this consumer no more.');
     for (const entry of sources.flatMap(({ held }) => [...held.values()])) {
       if (entry.ended) continue;

@@ -14,8 +14,8 @@ export interface SlotListener {
   readonly collected: RunListener['collected'];
   /** Not begun: it is another consumer's by now. */
   readonly dropped: (entry: HeldEntry) => void;
-  /** A slot is free again, and so many entries have ended. */
-  readonly freed: (ended: number) => void;
+  /** A slot is free again, after so many entries. */
+  readonly freed: (entries: number) => void;
 }
 
 /** The slots of one consumer, `concurrency` of them: each is *free*, or *taken* by an entry, or a batch, from its beginning until its handler has ended or was given up. A suspect begins when its trial has been noted, and leaves the gate with its slot, or with that of its batch. */
@@ -56,7 +56,7 @@ export class HandlerSlots {
     for (const { entry } of lost) this.#listener.dropped(entry);
     const begun = batch.without(lost);
     if (begun.items.length === 0) {
-      this.#free();
+      this.#free([]);
       return;
     }
     for (const { entry } of begun.items) entry.running = true;
@@ -67,7 +67,7 @@ export class HandlerSlots {
         for (const [entry, verdict] of verdicts) {
           if (!entry.ended) this.#listener.ended(entry, verdict);
         }
-        this.#free(...verdicts.keys());
+        this.#free([...verdicts.keys()]);
       });
     });
   }
@@ -98,18 +98,19 @@ export class HandlerSlots {
     ended: (entry, verdict) => {
       if (entry.ended) return;
       this.#listener.ended(entry, verdict);
-      this.#free(entry);
+      this.#free([entry]);
     },
     collected: (handler, item) => {
       item.entry.running = false;
       this.#listener.collected(handler, item);
-      this.#free();
+      this.#free([], 1);
     },
   };
 
-  #free(...ended: readonly HeldEntry[]): void {
+  /** @param gathered how many wait for the others of their batch */
+  #free(ended: readonly HeldEntry[], gathered = 0): void {
     this.#taken -= 1;
     for (const entry of ended) this.#member.trials.leave(entry);
-    this.#listener.freed(ended.length);
+    this.#listener.freed(ended.length + gathered);
   }
 }

@@ -18,7 +18,7 @@ export interface EntryCounts {
 /**
  * How many entries a consumer takes: as many as its slots have room for, and up to `prefetch` ahead of them.
  *
- * When some have waited in vain, or could not be kept, it has taken more than it can do for now, and all that is in vain is work, too. Then it takes no more than one for each slot, and one more for each that has ended since: so after a moment it
+ * When some have waited in vain, or could not be kept, it has taken more than it can do for now, and all that is in vain is work, too. Then it takes no more than one for each slot, and one more for each that has ended since, or has been gathered for its batch: so after a moment it
  * takes as many as before, if they end fast, and otherwise what it can do.
  *
  * @see  the slow start of TCP: https://www.rfc-editor.org/rfc/rfc5681#section-3.1
@@ -47,7 +47,7 @@ export class ReadAhead {
     this.#capacity = this.#slots;
   }
 
-  /** So many have ended. */
+  /** So many have ended, or were gathered for their batches: they did not wait in vain. */
   restore(ended: number): void {
     this.#capacity = Math.min(this.#largest, this.#capacity + ended);
   }
@@ -58,7 +58,7 @@ export class ReadAhead {
     const { room } = this;
     const waiting = Math.max(0, here - room);
     const enough = here >= room && waiting * 2 >= capacity - room;
-    if (enough || aside > mostSetAside || settling > mostSettling * capacity) return 0;
+    if (enough || aside > mostSetAside || settling > mostSettling * this.#largest) return 0;
     // In two halves: while one is handled, the other is on its way.
     return Math.min(capacity - here, Math.max(smallestHalf, Math.ceil(capacity / 2)));
   }

@@ -28,9 +28,9 @@ export class WaitingEntries {
     this.#suspects = new WaitingSuspects(trials, opened);
   }
 
-  /** How many no slot could be given to: they wait for others of their key, or for their time. */
+  /** How many no slot could be given to: they wait for others of their key, for their time, or for the end of a pause. */
   get aside(): number {
-    return this.#lanes.size + this.#blocked.size;
+    return this.#lanes.size + this.#blocked.size + this.#stalled.length;
   }
 
   /** How many wait for the trial of another one. */

@@ -53,6 +53,8 @@ export class PartitionAssignment {
   readonly #revocations = new Set<Promise<void>>();
   readonly #endings = new Set<Promise<void>>();
   readonly #beginnings = new Set<Promise<void>>();
+  /** Leases in our name, of partitions that are not owned. */
+  readonly #stray = new Set<Partition>();
   /** What should be ours, as far as was known last. */
   #wanted: ReadonlySet<Partition> = new Set();
 
@@ -106,6 +108,7 @@ export class PartitionAssignment {
       const busy = stillRunning.some(({ source }) => source.partition === partition.number);
       if (!busy) await this.#disown(partition);
     }
+    await this.#giveUpStray();
     await this.#members.leave();
   }
 
@@ -148,12 +151,13 @@ export class PartitionAssignment {
         this.#partitions.filter(({ number }) => rendezvousOwner(number, names) === this.#members.name),
       );
       if (this.#state === 'sharing') await this.#takeWanted();
-      if (changed) await this.#members.tellOthers();
+      if (this.#state === 'sharing') this.#revokeUnwanted();
+      // Never rejects, and need not be waited for.
+      if (changed) void this.#members.tellOthers();
     } finally {
       await renewed;
+      await this.#giveUpStray();
     }
-    if (this.#state !== 'sharing') return;
-    for (const partition of this.#partitions) if (!this.#wanted.has(partition)) this.#revoke(partition);
   }
 
   /** Never rejects. */
@@ -162,19 +166,27 @@ export class PartitionAssignment {
     for (const partition of this.#partitions) if (partition.owned?.lease.holds === false) this.#lose(partition);
     const asked = this.#partitions.filter(({ owned }) => owned !== undefined);
     const tenures = new Map(asked.map((partition) => [partition, partition.owned]));
-    await this.#leases.own(asked, (partition, answer) => this.#renewed(partition, tenures.get(partition), answer));
+    await this.#leases.own(asked, (partition, answer) => {
+      this.#renewed(partition, tenures.get(partition), answer);
+    });
   }
 
   /** Never rejects. */
   async #takeWanted(): Promise<void> {
-    const free = [...this.#wanted].filter(({ owned, ending }) => owned === undefined && !ending);
+    const free = [...this.#wanted].filter(
+      (partition) => partition.owned === undefined && !partition.ending && !this.#leases.disowns(partition),
+    );
     await this.#leases.own(free, (partition, { tenure, until }) => {
       if (tenure !== 'denied') this.#take(partition, until);
     });
   }
 
+  #revokeUnwanted(): void {
+    for (const partition of this.#partitions) if (!this.#wanted.has(partition)) this.#revoke(partition);
+  }
+
   /** Redis has answered. @param asked the tenure that it was asked for */
-  async #renewed(partition: Partition, asked: Partition['owned'], { tenure, until }: LeaseAnswer): Promise<void> {
+  #renewed(partition: Partition, asked: Partition['owned'], { tenure, until }: LeaseAnswer): void {
     const { owned } = partition;
     // Given up meanwhile: the answer is about a tenure that is over.
     if (owned !== undefined && owned === asked) {
@@ -183,10 +195,22 @@ export class PartitionAssignment {
       if (!kept) this.#lose(partition);
       else if (tenure === 'strayed') owned.part.refresh();
     }
-    // Nobody else could have it as long as a lease in our name lasts.
-    const isLeft = partition.owned === undefined && !this.#wanted.has(partition);
-    if (isLeft && tenure !== 'denied') await this.#leases.disown(partition);
+    if (partition.owned === undefined && tenure !== 'denied') this.#stray.add(partition);
   }
+
+  /** Nobody else could have a partition as long as a lease in our name lasts. Never rejects. */
+  async #giveUpStray(): Promise<void> {
+    await Promise.all(
+      [...this.#stray].map(async (partition) => {
+        const isWanted = this.#wanted.has(partition) && this.#state === 'sharing';
+        // It is taken again with the next beat.
+        if (partition.owned === undefined && isWanted) return;
+        this.#stray.delete(partition);
+        if (partition.owned === undefined) await this.#leases.disown(partition);
+      }),
+    );
+  }
+
   /** Its reading begins in the background: whoever has more of them goes on renewing those. */
   #take(partition: Partition, until: number): void {
     const { member, reporter } = this.#context;
@@ -222,7 +246,8 @@ export class PartitionAssignment {
     const revoke = async () => {
       await owned.part.stop();
       await dispatcher.revoke(owned.part.sources, member.options.drainTimeoutMs);
-      if (partition.owned !== owned) return;
+      // Who leaves meanwhile gives everything up but what handlers still work on.
+      if (partition.owned !== owned || this.#state === 'left') return;
       await owned.part.leave([]);
       if (partition.owned !== owned) return;
       await this.#disown(partition);

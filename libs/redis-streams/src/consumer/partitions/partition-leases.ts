@@ -25,6 +25,8 @@ export class PartitionLeases {
   readonly #reporter: Reporter;
   readonly #name: string;
   readonly #leaseMs: number;
+  /** Those that are being given up. */
+  readonly #disowned = new Set<number>();
 
   /** @param name the member's, as it stands in the leases */
   constructor(member: GroupMember, reporter: Reporter, name: string, leaseMs: number) {
@@ -59,13 +61,22 @@ export class PartitionLeases {
     );
   }
 
+  /** Whether it is being given up: what is taken meanwhile could be given up with it. */
+  disowns({ number }: LeasedPartition): boolean {
+    return this.#disowned.has(number);
+  }
+
   /** Never rejects: a lease that can't be given up ends by itself. */
   async disown({ number, keys }: LeasedPartition): Promise<void> {
     const { connection, consumer } = this.#member;
+    this.#disowned.add(number);
     await connection.scripts
       .run(backgroundCall(this.#member, 'partitions'), disownScript, [keys.owner(consumer.group)], [this.#name])
       .catch((error: unknown) => {
         this.#reporter.error(`giving up the lease of the partition ${number}`, error);
+      })
+      .finally(() => {
+        this.#disowned.delete(number);
       });
   }
 
