@@ -48,8 +48,8 @@ export class ReadAhead {
   }
 
   /** So many have ended, or were gathered for their batches: they did not wait in vain. */
-  restore(ended: number): void {
-    this.#capacity = Math.min(this.#largest, this.#capacity + ended);
+  restore(entries: number): void {
+    this.#capacity = Math.min(this.#largest, this.#capacity + entries);
   }
 
   /** How many entries to ask for; 0 while enough of them are here. */

@@ -42,21 +42,19 @@ export class PartitionLeases {
    */
   async own<P extends LeasedPartition>(
     partitions: readonly P[],
-    answered: (partition: P, answer: LeaseAnswer) => Promise<void> | void,
+    answered: (partition: P, answer: LeaseAnswer) => void,
   ): Promise<void> {
     await Promise.all(
       this.#together(partitions).map(async (some) => {
         const answers = await this.#ask(some);
-        await Promise.all(
-          some.map(async (partition, at) => {
-            const answer = answers[at];
-            try {
-              if (answer !== undefined) await answered(partition, answer);
-            } catch (error) {
-              this.#report(partition, error);
-            }
-          }),
-        );
+        some.forEach((partition, at) => {
+          const answer = answers[at];
+          try {
+            if (answer !== undefined) answered(partition, answer);
+          } catch (error) {
+            this.#report(partition, error);
+          }
+        });
       }),
     );
   }
